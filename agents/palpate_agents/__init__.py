@@ -1,0 +1,1 @@
+"""How palpate thinks: materials, observations, encoders, fusion, probing, knowledge. No ROS, no PyBullet."""

@@ -1,0 +1,1 @@
+"""The ROS 2 nodes of palpate; the only code that imports rclpy."""

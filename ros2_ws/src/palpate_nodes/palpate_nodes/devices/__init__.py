@@ -1,0 +1,1 @@
+"""Device ports and their backends. No rclpy in here."""

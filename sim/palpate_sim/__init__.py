@@ -1,0 +1,1 @@
+"""The simulated sorting cell: scene, contact physics, sensors. No ROS."""
