@@ -1,0 +1,1 @@
+"""Encoders: what each sensor measured -> features of fixed length."""
