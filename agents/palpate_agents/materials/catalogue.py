@@ -1,4 +1,4 @@
-"""Reads `materials.csv` without pandas or torch. Every value keeps its unit in its name and its source key beside it."""
+"""Reads `materials.csv` without pandas or torch. Every value has its unit in its name and its source key beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NirBand:
 
     Attributes:
         centre_nm: centre, nanometres.
-        relative_depth: depth relative to the material's strongest band (for metals and glass: share of reflectance lost).
+        relative_depth: depth relative to the material's strongest band (metals, glass: share of reflectance lost).
         fwhm_nm: full width at half maximum, nanometres.
     """
 
@@ -34,9 +34,9 @@ class NirBand:
 class Material:
     """One row of the catalogue. `*_source` hold keys of `SOURCES`; `appearance` and `note` are free text.
 
-    `youngs_modulus_pa` bends plates; `indentation_modulus_pa` resists a ball (lower for fibrous and laminated materials).
-    `friction_range` is against steel, `friction_silicone` against a silicone finger. `emissivity` is long-wave infrared,
-    of the bare surface.
+    `youngs_modulus_pa` bends plates; `indentation_modulus_pa` resists a ball (lower for fibrous and laminated
+    materials). `friction_range` is against steel, `friction_silicone` against a silicone finger. `emissivity` is
+    long-wave infrared, of the bare surface.
     """
 
     id: str
