@@ -1,0 +1,167 @@
+"""What features need beside the window: the configuration that travels with the model, and what earlier probes told.
+
+NumPy only: simulation workers import this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.errors import ModelError
+from palpate_agents.observation import CameraGeometry, FloatArray, Primitive, ProbeExecution, ProbeWindows
+from palpate_agents.segmentation import PartView, Region, region_around, segment
+
+GUARD_S = 0.02
+"""Samples closer than this before the detected contact may already carry force (detection is late by a few ms)."""
+MIN_UNLOADED_SAMPLES = 20
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """What a model's features depend on; stored in the model's card.
+
+    Attributes:
+        wavelength_start_nm, wavelength_stop_nm, wavelength_step_nm: grid of the spectrum, ends included, nm.
+        accept_counts: take raw detector counts as well as reflectance (for data sets without a white reference).
+    """
+
+    wavelength_start_nm: float = 900.0
+    wavelength_stop_nm: float = 1700.0
+    wavelength_step_nm: float = 4.0
+    accept_counts: bool = False
+
+    @property
+    def wavelength_nm(self) -> FloatArray:
+        """(C,) grid, nm."""
+        count = round((self.wavelength_stop_nm - self.wavelength_start_nm) / self.wavelength_step_nm) + 1
+        return self.wavelength_start_nm + self.wavelength_step_nm * np.arange(count)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "wavelength_start_nm": self.wavelength_start_nm,
+            "wavelength_stop_nm": self.wavelength_stop_nm,
+            "wavelength_step_nm": self.wavelength_step_nm,
+            "accept_counts": self.accept_counts,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FeatureConfig:
+        """From `to_dict`; ModelError when a key is unknown or missing."""
+        known = cls().to_dict()
+        if set(values) != set(known):
+            raise ModelError(f"feature configuration has keys {sorted(values)}, this version needs {sorted(known)}")
+        return cls(**values)
+
+
+class Unusable(Exception):  # noqa: N818 - a finding about data, not a fault of the program
+    """Data that cannot carry features of a modality; the message is the reason that goes with reliability 0."""
+
+
+class Reading(NamedTuple):
+    """Features of one modality: (F,) float32 in the order of its table, reliability 0..1, and why it is below 1."""
+
+    values: NDArray[np.float32]
+    reliability: float
+    reason: str
+
+
+def reading(names: tuple[str, ...], found: dict[str, float], reliability: float, reason: str = "") -> Reading:
+    """Puts found features in the table's order; NaN where nothing was found, and never infinite.
+
+    Raises:
+        Unusable: nothing was found at all.
+    """
+    values = np.array([found.get(name, np.nan) for name in names], np.float32)
+    values[~np.isfinite(values)] = np.nan
+    if not np.isfinite(values).any():
+        raise Unusable(reason or "no feature could be computed")
+    return Reading(values, float(np.clip(reliability, 0.0, 1.0)), reason)
+
+
+class UnloadedWrench(NamedTuple):
+    """Wrench with nothing touching: (3,) force N in the sensor frame (tool weight and bias), (3, 3) sensor in base."""
+
+    force_n: FloatArray
+    rotation: FloatArray
+
+
+@dataclass(frozen=True)
+class PartContext:
+    """What is known of the part before a probe's features are computed.
+
+    Attributes:
+        config: of the model that will read the features.
+        table_height_m: z of the table, base frame.
+        region: where a part may lie.
+        view: segmentation of the newest picture.
+        unloaded: newest wrench with nothing touching.
+        thermal_c, thermal_camera: first thermal picture of the part, before anything touched it.
+    """
+
+    config: FeatureConfig = field(default_factory=FeatureConfig)
+    table_height_m: float = 0.0
+    region: Region = field(default_factory=lambda: region_around((0.5, 0.0, 0.0)))
+    view: PartView | None = None
+    unloaded: UnloadedWrench | None = None
+    thermal_c: FloatArray | None = None
+    thermal_camera: CameraGeometry | None = None
+
+    def after(self, execution: ProbeExecution, windows: ProbeWindows) -> PartContext:
+        """Context with what this window adds. Call it before `extract` of the same window.
+
+        A LOOK gives the segmentation and, the first time, the thermal picture of the untouched part; the free part of
+        any window but a LIFT's gives the wrench of the unloaded tool.
+        """
+        changed: dict[str, Any] = {}
+        if execution.primitive is Primitive.LOOK:
+            changed["view"] = segment(windows, self.table_height_m, self.region)
+            if self.thermal_c is None and windows.thermal_c.ndim == 3 and len(windows.thermal_c):
+                changed["thermal_c"] = np.asarray(windows.thermal_c[-1], np.float64)
+                changed["thermal_camera"] = windows.thermal_camera
+        elif self.thermal_c is None and windows.thermal_before_c is not None:
+            changed["thermal_c"] = np.asarray(windows.thermal_before_c, np.float64)
+            changed["thermal_camera"] = windows.thermal_camera
+        if execution.primitive not in (Primitive.LIFT, Primitive.PLACE):
+            unloaded = unloaded_wrench(execution, windows)
+            if unloaded is not None:
+                changed["unloaded"] = unloaded
+        return replace(self, **changed) if changed else self
+
+
+def unloaded_wrench(execution: ProbeExecution, windows: ProbeWindows) -> UnloadedWrench | None:
+    """Median wrench of the last 0.3 s before contact (of a whole LOOK), and the sensor's rotation then.
+
+    None when there are fewer than 20 finite samples or the arm's pose is unknown.
+    """
+    times, wrench = valid_wrench(windows)
+    if execution.primitive is not Primitive.LOOK:
+        free = (times < -GUARD_S) & (times > -0.3 - GUARD_S)
+        times, wrench = times[free], wrench[free]
+    if len(times) < MIN_UNLOADED_SAMPLES or not len(windows.joint_times_s):
+        return None
+    rotation = rotation_at(windows, float(np.median(times)))
+    return None if rotation is None else UnloadedWrench(np.median(wrench[:, :3], axis=0), rotation)
+
+
+def valid_wrench(windows: ProbeWindows) -> tuple[FloatArray, FloatArray]:
+    """(W,) times and (W, 6) wrench without non-finite rows; empty when their lengths differ."""
+    times, wrench = np.asarray(windows.wrench_times_s, np.float64), np.asarray(windows.wrench, np.float64)
+    if wrench.ndim != 2 or wrench.shape[1:] != (6,) or len(times) != len(wrench):
+        return np.zeros(0), np.zeros((0, 6))
+    good = np.isfinite(times) & np.isfinite(wrench).all(axis=1)
+    return times[good], wrench[good]
+
+
+def rotation_at(windows: ProbeWindows, time_s: float) -> FloatArray | None:
+    """(3, 3) rotation of the force/torque sensor in the base frame at the joint sample nearest to a time."""
+    times = np.asarray(windows.joint_times_s, np.float64)
+    rotations = np.asarray(windows.sensor_rotation, np.float64)
+    if not len(times) or rotations.shape != (len(times), 3, 3):
+        return None
+    rotation = rotations[int(np.argmin(np.abs(times - time_s)))]
+    return rotation if np.isfinite(rotation).all() else None
