@@ -118,4 +118,6 @@ def draw_appearance(rng: np.random.Generator, material: str, condition: str) -> 
     elif condition == "wet":
         gloss = 1.0 - 0.4 * (1.0 - gloss)
     jitter = np.clip(np.asarray(colour) * rng.normal(1.0, 0.06) + rng.normal(0.0, 0.015, 3), 0.02, 0.97)
-    return Appearance((float(jitter[0]), float(jitter[1]), float(jitter[2])), gloss, transparency, kind, contrast, pitch)
+    return Appearance(
+        (float(jitter[0]), float(jitter[1]), float(jitter[2])), gloss, transparency, kind, contrast, pitch
+    )

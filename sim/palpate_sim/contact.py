@@ -240,9 +240,7 @@ def impact(batch: PartBatch, speed_m_s: float) -> tuple[Array, Array]:
     return times, impulse
 
 
-def tap_burst(
-    batch: PartBatch, speed_m_s: float, rng: np.random.Generator, devices: DeviceDraw | None = None
-) -> Array:
+def tap_burst(batch: PartBatch, speed_m_s: float, rng: np.random.Generator, devices: DeviceDraw | None = None) -> Array:
     """Acceleration of the tip around one tap.
 
     Each sample is the mean over its interval, as an anti-alias filter gives it: the impulse is conserved exactly.

@@ -89,6 +89,7 @@ class Part:
     contact_conductance_w_m2k: float
     contact_resistance_m2k_w: float
     metal: bool
+    ceramic: bool
     nir_bands: tuple[tuple[float, float, float], ...]
     band_strength: float
     base_reflectance: float
@@ -244,6 +245,7 @@ def part_from_seed(
         temperature_c=ambient_c + offset_k,
         mass_kg=float(bulk["density_kg_m3"] * volume_m3),
         metal=entry.family == "metal",
+        ceramic=entry.family == "ceramic",
         rgb=look.rgb,
         gloss=look.gloss,
         transparency=look.transparency,

@@ -113,7 +113,7 @@ def draw_surface(rng: np.random.Generator, entry: Material, condition: str) -> d
         "contact_resistance_m2k_w": coat.pop("coat_um") * 1e-6 / COAT_CONDUCTIVITY_W_MK,
         "emissivity": _draw_emissivity(rng, entry, coated=anodised or condition == "painted", film_um=film_um),
         "anodised": anodised,
-        "nir_bands": tuple((band.centre_nm, band.relative_depth, band.fwhm_nm) for band in entry.nir_bands),
+        "nir_bands": _draw_bands(rng, entry),
         "band_strength": part["band_strength"].draw(rng),
         "base_reflectance": float(np.clip(base, 0.02, 0.97)),
         "carbon_black_q": part["carbon_black_q"].draw(rng) if carbon else 0.0,
@@ -135,6 +135,19 @@ def _draw_coat(rng: np.random.Generator, painted: bool) -> dict[str, float]:
         "coat_reflectance": part["coat_reflectance"].draw(rng),
         "coat_band_strength": part["coat_band_strength"].draw(rng),
     }
+
+
+def _draw_bands(rng: np.random.Generator, entry: Material) -> tuple[tuple[float, float, float], ...]:
+    """Bands of this grade: centre nm, relative depth, full width nm."""
+    part = rand.PART
+    return tuple(
+        (
+            band.centre_nm + part["band_shift"].draw(rng),
+            band.relative_depth * part["band_depth_factor"].draw(rng),
+            band.fwhm_nm,
+        )
+        for band in entry.nir_bands
+    )
 
 
 def _draw_emissivity(rng: np.random.Generator, entry: Material, *, coated: bool, film_um: float) -> float:

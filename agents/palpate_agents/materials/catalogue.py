@@ -109,8 +109,8 @@ def _row(row: dict[str, str]) -> Material:
 
 @lru_cache(maxsize=1)
 def _load() -> dict[str, Material]:
-    with files(__package__).joinpath("materials.csv").open(encoding="utf-8", newline="") as stream:
-        rows = [_row(row) for row in csv.DictReader(stream)]
+    text = files(__package__).joinpath("materials.csv").read_text(encoding="utf-8")
+    rows = [_row(row) for row in csv.DictReader(text.splitlines())]
     return {entry.id: entry for entry in rows}
 
 

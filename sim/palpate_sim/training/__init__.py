@@ -1,0 +1,1 @@
+"""What needs both worlds: data generation and training of perception."""
