@@ -1,0 +1,158 @@
+"""Models on disk: `weights.safetensors` and `card.json` in one folder. Nothing is ever unpickled.
+
+The card holds the configuration, the layout of the features, the sha256 of the weights, how the model was trained and
+its figures. Loading refuses a missing file, altered weights, another format, and features that mean something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from palpate_agents.encoders.features import FEATURE_VERSION, feature_names
+from palpate_agents.errors import ConfigError, ModelError
+from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork
+from palpate_agents.observation import Modality
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "weights.safetensors"
+CARD_FILE = "card.json"
+MODELS_FOLDER = Path(__file__).parent / "models"
+DEFAULT_MODEL = "cell29"
+"""Committed model of the simulated cell."""
+
+
+def model_path(name: str | Path) -> Path:
+    """Folder of a model: a path as it is, or the name of a committed model.
+
+    Raises:
+        ModelError: neither exists.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if len(path.parts) == 1 and (MODELS_FOLDER / path).is_dir():
+        return MODELS_FOLDER / path
+    known = sorted(p.parent.name for p in MODELS_FOLDER.glob(f"*/{CARD_FILE}"))
+    raise ModelError(
+        f"there is no model '{name}': give a folder with {CARD_FILE} and {WEIGHTS_FILE}, or one of the committed "
+        f"models {known}, or train one with 'palpate train perception'"
+    )
+
+
+def feature_layout(config: FusionConfig) -> str:
+    """sha256 over the names and order of every feature that the model reads."""
+    names = feature_names(config.features)
+    text = json.dumps({m: names[Modality(m)] for m in config.modalities}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_model(
+    network: MultimodalFusionNetwork, folder: Path | str, name: str, training: dict[str, Any] | None = None,
+    half_precision: bool = False,
+) -> str:  # fmt: skip
+    """Writes weights and card.
+
+    Args:
+        network: the model.
+        folder: created when missing; existing model files in it are replaced.
+        name: for people and messages.
+        training: how it was trained and what it reached, as JSON values.
+        half_precision: store float16, half the size; loading gives float32 again.
+
+    Returns:
+        sha256 of the weights.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    if half_precision:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    data = save_tensors(tensors)
+    digest = hashlib.sha256(data).hexdigest()
+    card = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "network": type(network).__name__,
+        "sha256": digest,
+        "feature_version": FEATURE_VERSION,
+        "feature_layout": feature_layout(network.config),
+        "config": network.config.to_dict(),
+        "training": training or {},
+    }
+    (folder / WEIGHTS_FILE).write_bytes(data)
+    (folder / CARD_FILE).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n")
+    return digest
+
+
+def load_model(name: str | Path = DEFAULT_MODEL) -> MultimodalFusionNetwork:
+    """Reads and checks a model; it comes in evaluation mode with its `card` set.
+
+    Raises:
+        ModelError: missing, altered, or of another format, feature version or layout.
+    """
+    folder = model_path(name)
+    card = read_card(folder)
+    weights = folder / WEIGHTS_FILE
+    if not weights.exists():
+        raise ModelError(f"{weights} is missing; train the model again or restore the file")
+    data = weights.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card["sha256"]:
+        raise ModelError(
+            f"{weights} was altered or is incomplete: its sha256 is {digest[:12]}..., the card says "
+            f"{str(card['sha256'])[:12]}...; restore the file or train the model again"
+        )
+    try:
+        config = FusionConfig.from_dict(card["config"])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"{folder / CARD_FILE} has a configuration that this version cannot read: {error}") from error
+    if card["feature_layout"] != feature_layout(config):
+        raise ModelError(f"{folder} was trained on another feature layout; train it again with this version of palpate")
+    network = MultimodalFusionNetwork(config)
+    try:
+        tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(data).items()}
+        network.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{weights} does not fit the configuration in its card: {error}") from error
+    if not all(torch.isfinite(v).all() for v in tensors.values()):
+        raise ModelError(f"{weights} holds weights that are not finite; train the model again")
+    network.card = card
+    return network.eval()
+
+
+def read_card(folder: Path | str) -> dict[str, Any]:
+    """The card of a model, checked for format and feature version.
+
+    Raises:
+        ModelError: missing, not a card, or another version.
+    """
+    path = Path(folder) / CARD_FILE
+    if not path.exists():
+        raise ModelError(f"{path} is missing; a model is a folder with {CARD_FILE} and {WEIGHTS_FILE}")
+    try:
+        card = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is not JSON: {error}") from error
+    needed = ("format_version", "name", "network", "sha256", "feature_version", "feature_layout", "config")
+    missing = [key for key in needed if not isinstance(card, dict) or key not in card]
+    if missing:
+        raise ModelError(f"{path} is no model card: {', '.join(missing)} missing")
+    for key, ours in (
+        ("format_version", FORMAT_VERSION),
+        ("network", MultimodalFusionNetwork.__name__),
+        ("feature_version", FEATURE_VERSION),
+    ):
+        if card[key] != ours:
+            raise ModelError(
+                f"{path} has {key} {card[key]!r}, this version of palpate needs {ours!r}; train the model again"
+            )
+    return card
+
