@@ -88,9 +88,7 @@ class SpotChooser:
         normal = np.array(spot.normal)
         start[2] -= float(normal[:2] @ (shift * along)) / normal[2]
         point = (float(start[0]), float(start[1]), float(start[2]))
-        return ProbeGoal(
-            Primitive.SLIDE, point, spot.normal, slide_distance_m=distance, slide_angle_rad=float(angle)
-        )
+        return ProbeGoal(Primitive.SLIDE, point, spot.normal, slide_distance_m=distance, slide_angle_rad=float(angle))
 
 
 def _points(executions: Sequence[ProbeExecution]) -> np.ndarray:

@@ -105,9 +105,7 @@ class FixedStrategy:
 
     def _matches(self, index: int, execution: ProbeExecution) -> bool:
         primitive, pad = self.steps[index]
-        return primitive is execution.primitive and (
-            primitive is not Primitive.DWELL or pad == execution.pad_index
-        )
+        return primitive is execution.primitive and (primitive is not Primitive.DWELL or pad == execution.pad_index)
 
 
 def _first_look(state: ProbingState) -> ProbeGoal:
