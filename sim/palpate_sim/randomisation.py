@@ -91,7 +91,7 @@ PART: dict[str, Distribution] = {
     "ripple": Distribution("loguniform", 0.01, 0.08, "1", "assumed: relative height of the texture's friction peak"),
     # near infrared
     "carbon_black_q": Distribution("uniform", 20.0, 50.0, "1", "K/S of carbon-black compounds in practice"),
-    "band_strength": Distribution("loguniform", 0.1, 0.5, "1", "K/S of the strongest band, about 0.1 to 0.5"),
+    "band_strength": Distribution("loguniform", 0.1, 0.5, "1", "pigmented parts, about 0.1 to 0.5"),
     "band_depth_factor": Distribution("lognormal", 1.0, 0.06, "1", "assumed: each band, between grades"),
     "band_shift": Distribution("normal", 0.0, 1.0, "nm", "assumed: each band, between grades"),
     "base_reflectance_factor": Distribution("normal", 1.0, 0.08, "1", "assumed: pigments and surface"),

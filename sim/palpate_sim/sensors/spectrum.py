@@ -18,7 +18,7 @@ WAVELENGTH_NM: NDArray[np.float64] = np.linspace(900.0, 1700.0, 228)
 
 NOMINAL_STANDOFF_M = 0.010
 RESOLUTION_NM = 10.0  # full width of the slit function
-TABLE_REFLECTANCE = 0.45  # what lies behind a clear part; assumed
+TABLE_REFLECTANCE = 0.6  # inside, of what lies behind a clear part; assumed
 REFRACTIVE_INDEX = 1.5
 SURFACE_EXTERNAL = ((REFRACTIVE_INDEX - 1.0) / (REFRACTIVE_INDEX + 1.0)) ** 2
 """Fresnel reflection of collimated light from outside, 0.04 (Saunderson's k1)."""
@@ -53,6 +53,21 @@ def kubelka_munk_inverse(reflectance: Array | float) -> Array:
     return (1.0 - r) ** 2 / (2.0 * r)
 
 
+def saunderson(internal: Array) -> Array:
+    """Diffuse reflectance seen from outside of an internal one: Fresnel losses on the way in and on the way out."""
+    return (1.0 - SURFACE_EXTERNAL) * (1.0 - SURFACE_INTERNAL) * internal / (1.0 - SURFACE_INTERNAL * internal)
+
+
+def saunderson_inverse(measured: Array) -> Array:
+    """Internal reflectance of one that was measured without its mirror reflection (the catalogue's, a paint's)."""
+    return measured / ((1.0 - SURFACE_EXTERNAL) * (1.0 - SURFACE_INTERNAL) + SURFACE_INTERNAL * measured)
+
+
+def body_q(measured: Array) -> Array:
+    """`K/S` inside a body whose measured reflectance is given."""
+    return kubelka_munk_inverse(saunderson_inverse(measured))
+
+
 def band_sum(bands: Array, wavelength_nm: Array) -> Array:
     """Sum of the bands as seen through the slit.
 
@@ -84,7 +99,7 @@ def substrate_reflectance(batch: PartBatch, wavelength_nm: Array) -> Array:
     """(N, C) internal reflectance of the uncoated body: scattering, clear, or metal."""
     shape = band_sum(batch.nir_bands, wavelength_nm)
     metal = batch.base_reflectance[:, None] * np.maximum(1.0 - shape, 0.0)
-    q = kubelka_munk_inverse(batch.base_reflectance)[:, None] + batch.carbon_black_q[:, None]
+    q = body_q(batch.base_reflectance)[:, None] + batch.carbon_black_q[:, None]
     scattering = kubelka_munk(q + batch.band_strength[:, None] * shape)
     return np.where(batch.metal[:, None], metal, _mix_clear(batch, shape, scattering))
 
@@ -106,7 +121,7 @@ def coated_reflectance(batch: PartBatch, substrate: Array, wavelength_nm: Array)
     its one-way transmission `sqrt(t)` leaves of an opaque coat. An uncoated part has t = 1 and R0 = 0.
     """
     share = batch.paint_transmission[:, None]
-    q = kubelka_munk_inverse(batch.coat_reflectance)[:, None]
+    q = body_q(batch.coat_reflectance)[:, None]
     opaque = kubelka_munk(q + batch.coat_band_strength[:, None] * band_sum(COAT_BANDS, wavelength_nm)[None])
     coat = (1.0 - np.sqrt(share)) * opaque
     return coat + share * substrate / (1.0 - coat * substrate)
@@ -119,8 +134,7 @@ def surface_reflectance(internal: Array, specular_share: Array) -> Array:
         internal: (N, C).
         specular_share: (N,) share of the mirror reflection that the fibre collects.
     """
-    diffuse = (1.0 - SURFACE_EXTERNAL) * (1.0 - SURFACE_INTERNAL) * internal / (1.0 - SURFACE_INTERNAL * internal)
-    return SURFACE_EXTERNAL * specular_share[:, None] + diffuse
+    return SURFACE_EXTERNAL * specular_share[:, None] + saunderson(internal)
 
 
 def reflectance(batch: PartBatch, wavelength_nm: Array, angle_rad: Array | float = 0.0) -> Array:

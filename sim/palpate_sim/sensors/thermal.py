@@ -125,7 +125,8 @@ def frame(
 
     Args:
         points_m: (h, w, 3) surface point behind each pixel, base frame.
-        part_mask: (h, w) the part; arm_mask: (h, w) the arm, which covers the part.
+        part_mask: (h, w) the part.
+        arm_mask: (h, w) the arm, which covers the part.
         batch: the one part (N = 1).
         spots: touches so far, on the cell's clock.
         time_s: now, on the cell's clock.
