@@ -266,12 +266,12 @@ class MultimodalFusionNetwork(nn.Module):
         self.register_buffer("property_scale", torch.ones(properties))
 
     @property
-    def model_name(self) -> str:
+    def name(self) -> str:
         """Name in the card; "untrained" for a network that was not loaded."""
         return str(self.card.get("name", "untrained"))
 
     @property
-    def model_hash(self) -> str:
+    def hash(self) -> str:
         """sha256 of the weights that were loaded, hex; empty for a network that was not loaded."""
         return str(self.card.get("sha256", ""))
 

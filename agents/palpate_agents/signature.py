@@ -128,7 +128,7 @@ def compute_signature(
         abstained=bool(reason),
         reason=reason,
         belief=belief,
-        model_name=network.model_name,
-        model_hash=network.model_hash,
+        model_name=network.name,
+        model_hash=network.hash,
         embedding=belief.state,
     )

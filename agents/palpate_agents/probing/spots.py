@@ -26,15 +26,18 @@ class SpotChooser:
     Args:
         view: the part.
         history: executions so far on this part.
+        goals: what was asked for each of them (a probe that touched nothing leaves no contact point).
     """
 
-    def __init__(self, view: PartView, history: Sequence[ProbeExecution] = ()) -> None:
+    def __init__(
+        self, view: PartView, history: Sequence[ProbeExecution] = (), goals: Sequence[ProbeGoal | None] = ()
+    ) -> None:
         self.view = view
         contacts = [e for e in history if e.contact_time_ns > 0]
-        self.warm = _points([e for e in contacts if e.primitive is Primitive.DWELL])
-        self.used = _points([e for e in contacts if e.primitive in (Primitive.PRESS, Primitive.TAP)])
-        failed = [e for e in history if e.contact_time_ns == 0 and e.primitive not in (Primitive.LOOK, Primitive.LIFT)]
-        self.failed = _points([e for e in failed if any(e.contact_point_m)])
+        self.warm = _points([e.contact_point_m for e in contacts if e.primitive is Primitive.DWELL])
+        self.used = _points([e.contact_point_m for e in contacts if e.primitive in (Primitive.PRESS, Primitive.TAP)])
+        missed = [g for e, g in zip(history, goals, strict=False) if g is not None and e.contact_time_ns == 0]
+        self.failed = _points([g.target_m for g in missed if g.primitive not in (Primitive.LOOK, Primitive.LIFT)])
 
     def goal(self, primitive: Primitive, pad_index: int = 0) -> ProbeGoal | None:
         """Goal for one primitive; None when the part offers no place for it."""
@@ -91,8 +94,8 @@ class SpotChooser:
         return ProbeGoal(Primitive.SLIDE, point, spot.normal, slide_distance_m=distance, slide_angle_rad=float(angle))
 
 
-def _points(executions: Sequence[ProbeExecution]) -> np.ndarray:
-    return np.array([e.contact_point_m[:2] for e in executions]).reshape(-1, 2)
+def _points(places: Sequence[tuple[float, float, float]]) -> np.ndarray:
+    return np.array([place[:2] for place in places]).reshape(-1, 2)
 
 
 def _near(xy: np.ndarray, points: np.ndarray, radius_m: float) -> float:

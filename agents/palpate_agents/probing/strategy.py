@@ -1,4 +1,7 @@
-"""Strategies: which probe comes next, given the belief and everything done so far. `None` means: stop."""
+"""Strategies: which probe comes next, given the belief and everything done so far. `None` means: nothing more to learn.
+
+The stop for a sure belief and the limit of probes are the agent's, the same for every strategy.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,14 @@ class ProbingState:
     Attributes:
         context: view of the part and the rest of what earlier probes told.
         belief: after the probes so far.
-        history: executions so far, oldest first.
+        history: executions so far, oldest first; goals: what was asked for each (None: not by this agent).
         elapsed_s: the cell's time since the part was presented.
     """
 
     context: PartContext
     belief: Belief
     history: tuple[ProbeExecution, ...] = ()
+    goals: tuple[ProbeGoal | None, ...] = ()
     elapsed_s: float = 0.0
 
 
@@ -44,7 +48,7 @@ class Strategy(Protocol):
 
 
 class FixedStrategy:
-    """A fixed order of probes, each at a spot of its own, with a stop when the belief is sure enough.
+    """A fixed order of probes, each at a spot of its own.
 
     A probe that could not reach or found nothing is tried once more at another spot; a primitive for which the part has
     no place (nothing to grasp, too short to slide) is left out; after a failed grasp the part is looked at anew; when
@@ -52,38 +56,30 @@ class FixedStrategy:
 
     Args:
         sequence: names of primitives; `dwell0` and `dwell1` name the warm pad, `dwell` takes the hotter one (1).
-        stop_confidence: stop when the belief's best label has at least this probability; above 1 never stops early.
-        min_probes: never stop before so many probes.
 
     Raises:
-        ConfigError: an unknown primitive, an empty or too long sequence, or one that does not begin with a look.
+        ConfigError: an unknown primitive, an empty or too long sequence, one that does not begin with a look, or lifts
+            before its end.
     """
 
-    def __init__(
-        self, sequence: Sequence[str] = DEFAULT_SEQUENCE, stop_confidence: float = 0.95, min_probes: int = 2
-    ) -> None:
+    def __init__(self, sequence: Sequence[str] = DEFAULT_SEQUENCE) -> None:
         self.steps = [_step(name) for name in sequence]
         if not 1 <= len(self.steps) <= MAX_PROBES:
             raise ConfigError(f"a sequence has 1 to {MAX_PROBES} probes, this one has {len(self.steps)}")
         if self.steps[0][0] is not Primitive.LOOK:
             raise ConfigError(f"a sequence begins with 'look', which finds the part, not '{sequence[0]}'")
-        if not stop_confidence > 0:
-            raise ConfigError(f"stop_confidence is a probability above 0, got {stop_confidence}")
-        self.stop_confidence = stop_confidence
-        self.min_probes = min_probes
+        if any(primitive is Primitive.LIFT for primitive, _ in self.steps[:-1]):
+            raise ConfigError("'lift' comes last in a sequence: the part stays in the hand")
 
     def next(self, state: ProbingState) -> ProbeGoal | None:
         """See `Strategy`."""
         history, view = state.history, state.context.view
-        sure = len(history) >= self.min_probes and state.belief.confidence >= self.stop_confidence
-        if len(history) >= MAX_PROBES or sure:
-            return None
         if view is None or not view.found:
             looks = sum(e.primitive is Primitive.LOOK for e in history)
             return _first_look(state) if looks < 2 else None
         if view.touching:
             return None  # whatever is measured, it is unknown of which part
-        return self._next_step(SpotChooser(view, history), history)
+        return self._next_step(SpotChooser(view, history, state.goals), history)
 
     def _next_step(self, chooser: SpotChooser, history: Sequence[ProbeExecution]) -> ProbeGoal | None:
         if history and history[-1].outcome in MOVED:
@@ -106,6 +102,17 @@ class FixedStrategy:
     def _matches(self, index: int, execution: ProbeExecution) -> bool:
         primitive, pad = self.steps[index]
         return primitive is execution.primitive and (primitive is not Primitive.DWELL or pad == execution.pad_index)
+
+
+def make_strategy(name: str, sequence: Sequence[str] = DEFAULT_SEQUENCE) -> Strategy:
+    """A strategy by name.
+
+    Raises:
+        ConfigError: an unknown strategy, or a sequence that `FixedStrategy` refuses.
+    """
+    if name != "fixed":
+        raise ConfigError(f"unknown strategy '{name}'; known is: fixed")
+    return FixedStrategy(sequence)
 
 
 def _first_look(state: ProbingState) -> ProbeGoal:
