@@ -103,7 +103,7 @@ def spot_shape(points_m: Array, spot: WarmSpot, diffusivity_m2_s: float, age_s: 
     second = np.cross(normal, first)
     offset = np.asarray(points_m) - np.asarray(spot.center_m)
     spread = np.sqrt(4.0 * diffusivity_m2_s * max(age_s - 0.5 * min(age_s, spot.dwell_s), 1e-4))
-    inside = np.linspace(-0.5 * PAD_SIDE_M, 0.5 * PAD_SIDE_M, 25)
+    inside = ((np.arange(24) + 0.5) / 24 - 0.5) * PAD_SIDE_M
     mean = float(np.mean(_profile(inside, spread)))
     shape = _profile(offset @ first, spread) * _profile(offset @ second, spread) / mean**2
     return np.where(np.abs(offset @ normal) < SPOT_DEPTH_M, shape, 0.0)
