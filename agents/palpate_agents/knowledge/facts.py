@@ -141,11 +141,11 @@ def fork_node(start: int, end: int) -> int:
     Returns:
         A number >= 1.
     """
-    low, high = start + 1, end  # shifted by one: the tree has no node 0
-    if low == high:
+    low, high = start + 1, end  # first and last, shifted by one: the tree has no node 0
+    level = (low ^ high).bit_length()  # below this level they differ
+    if low == high or low % (1 << level) == 0:
         return low
-    level = (low ^ high).bit_length() - 1
-    return (high >> level) << level
+    return high >> (level - 1) << (level - 1)
 
 
 def path_to(time: int) -> list[int]:
