@@ -77,7 +77,7 @@ PART: dict[str, Distribution] = {
     "conductivity_factor": Distribution("uniform", 0.75, 1.25, "1", "sources differ: PE-HD 0.25 against 0.42-0.52"),
     "heat_capacity_factor": Distribution("normal", 1.0, 0.05, "1", "sources differ: PP 1700 to 2000 J/(kg K)"),
     "poisson_shift": Distribution("normal", 0.0, 0.01, "1", "assumed"),
-    "restitution_shift": Distribution("normal", 0.0, 0.025, "1", "assumed"),
+    "restitution_shift": Distribution("normal", 0.0, 0.04, "1", "assumed"),
     "emissivity_shift": Distribution("normal", 0.0, 0.01, "1", "spread between the emissivity tables"),
     "emissivity_coat": Distribution("uniform", 0.92, 0.97, "1", "paint and anodising 0.95-0.97"),
     # surface
