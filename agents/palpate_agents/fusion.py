@@ -259,7 +259,7 @@ class MultimodalFusionNetwork(nn.Module):
         self.state = nn.Sequential(
             nn.Linear(width * len(config.experts), config.state_dim), nn.LayerNorm(config.state_dim)
         )
-        self.properties = nn.Sequential(nn.GELU(), nn.Linear(config.state_dim, 2 * properties))
+        self.properties = nn.Sequential(nn.GELU(), nn.Linear(config.state_dim, 2 * properties)) if properties else None
         self.register_buffer("log_temperature", torch.zeros(()))
         self.register_buffer("property_mean", torch.zeros(properties))
         self.register_buffer("property_std", torch.ones(properties))
@@ -290,7 +290,8 @@ class MultimodalFusionNetwork(nn.Module):
         gate = functional.log_softmax(self.gate(torch.cat(list(pooled.values()), dim=1)), dim=1)
         mixture = torch.logsumexp(gate[..., None] + expert_logs, dim=1)
         state = self.state(torch.cat(hidden, dim=1))
-        mean, log_std = self.properties(state).chunk(2, dim=1)
+        estimates = self.properties(state) if self.properties is not None else state.new_zeros((len(state), 0))
+        mean, log_std = estimates.chunk(2, dim=1)
         std = torch.exp(log_std.clamp(-4.0, 2.0)) * self.property_scale * self.property_std
         return FusionOutput(
             log_probabilities=functional.log_softmax(mixture / self.log_temperature.exp(), dim=1),

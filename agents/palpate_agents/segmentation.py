@@ -30,8 +30,8 @@ SPOT_WINDOW_M = 0.008
 SPOT_SPACING_M = 0.008
 MAX_SPOTS = 8
 MAX_SPOT_TILT_RAD = 0.45
-MIN_SOLIDITY = 0.82
-"""Area over area of the convex hull; two parts that touch at an angle stay below."""
+MIN_SOLIDITY = 0.87
+"""Area over area of the convex hull; two parts that touch at an angle stay below (aligned ones cannot be told)."""
 GUESSED_HEIGHT_M = 0.03
 """Where depth saw nothing of the part: a guarded descent from here finds the surface."""
 
@@ -113,8 +113,11 @@ def segment(windows: ProbeWindows, table_height_m: float, region: Region) -> Par
     color, depth, camera = windows.color, windows.depth_m, windows.camera
     if color is None or depth is None or camera is None:
         return _nothing(np.zeros((1, 1), bool), "no picture")
-    if color.shape[:2] != depth.shape:
-        return _nothing(np.zeros(depth.shape, bool), f"colour is {color.shape[:2]}, depth is {depth.shape} pixels")
+    if depth.ndim != 2 or color.shape != (*depth.shape, 3) or color.dtype != np.uint8:
+        return _nothing(
+            np.zeros((1, 1), bool),
+            f"colour is {color.shape} {color.dtype} and depth {depth.shape} pixels, not (H, W, 3) uint8 and (H, W)",
+        )
     box = _crop(camera, depth.shape, table_height_m, region)
     if box is None:
         return _nothing(np.zeros(depth.shape, bool), "the camera does not see the region")
