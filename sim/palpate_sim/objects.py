@@ -100,7 +100,7 @@ class Part:
     film_um: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PartBatch:
     """The fields of `Part` as arrays over N parts.
 

@@ -48,6 +48,15 @@ def test_series_force_inverts_its_definition(force, hertz, compliance):
     assert found[0] == pytest.approx(force, rel=1e-6)
 
 
+def test_one_part_is_as_in_a_batch_and_displacement_inverts_force():
+    both = PartBatch.of([part_from_seed(seed, 0, name) for seed, name in ((1, "PUR-foam"), (2, "PP"), (3, "Cu"))])
+    travel = np.array([3e-3, 2e-4, 1e-4])
+    force = contact.press_force(both, travel)
+    for index, part in enumerate(both.parts):
+        assert contact.press_force(PartBatch.of([part]), travel[index])[0] == pytest.approx(force[index], rel=1e-9)
+    assert contact.press_displacement(both, force) == pytest.approx(travel, rel=1e-9)
+
+
 def test_no_force_without_contact():
     batch = nominal("ABS", "EPDM")
     assert np.all(contact.press_force(batch, np.array([0.0, -1e-3])) == 0)
