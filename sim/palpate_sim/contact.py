@@ -106,7 +106,7 @@ def _series_force_scalar(displacement_m: float, hertz: float, linear_compliance:
 
 @lru_cache(maxsize=32)
 def _laws(batch: PartBatch) -> tuple[Array, Array, Array]:
-    """(N,) Hertz constant, linear compliance under the ball, and under the pad, of a batch; kept for the last batches."""
+    """(N,) Hertz constant, and linear compliance under ball and pad, of a batch; kept for the last batches."""
     radius = PAD_SIDE_M / np.sqrt(np.pi)
     punch = 2.0 * radius * batch.indentation_modulus_pa / (1.0 - batch.poisson**2)
     ball = 1.0 / ARM_STIFFNESS_N_M + 1.0 / wall_stiffness_n_m(batch)
