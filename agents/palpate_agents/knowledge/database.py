@@ -7,10 +7,10 @@ serializable transactions. The table only ever grows: SQLite triggers refuse del
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -21,6 +21,8 @@ from palpate_agents.errors import DataError
 from palpate_agents.knowledge.facts import MAX_KEY
 
 SCHEMA_VERSION = 1
+_RETRIES = 20
+_T = TypeVar("_T")
 APPLICATION_ID = 0x706C7074  # "plpt" in the header of the SQLite file: `file` and this module recognise it
 
 
@@ -125,13 +127,24 @@ class Database:
         with self._explained("read"), self.engine.connect() as connection:
             yield connection
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction: all of it or, on any error, nothing.
+    def transact(self, change: Callable[[Connection], _T]) -> _T:
+        """Run a change in one transaction: all of it or, on any error, nothing. May run it again on a server.
 
         Raises:
             KnowledgeError: read-only, locked for longer than the timeout, disk full, ...
         """
+        for _ in range(_RETRIES):
+            try:
+                with self.writing() as connection:
+                    return change(connection)
+            except sa.exc.DBAPIError as error:
+                if not _is_conflict(error):
+                    raise KnowledgeError(f"the knowledge graph {self.name} refused: {error.orig}") from error
+        raise KnowledgeError(f"other writers of {self.name} got in the way {_RETRIES} times; retry later")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One attempt at a transaction."""
         if self.read_only:
             raise KnowledgeError(f"the knowledge graph {self.name} was opened read-only; open it for writing")
         with self._explained("write"), self._writer.begin() as connection:
@@ -204,15 +217,17 @@ class Database:
                 driver = connection.connection.driver_connection
                 assert driver is not None
                 driver.execute("PRAGMA journal_mode = WAL").close()  # kept in the file
-        with self.writing() as connection:
-            if sa.inspect(connection).has_table(SCHEMA.name):
-                return self._check_version(connection)  # another process was faster
-            metadata.create_all(connection)
-            connection.execute(sa.insert(SCHEMA).values(version=SCHEMA_VERSION, comment="palpate knowledge graph"))
-            if self.is_sqlite:
-                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-                for trigger in _TRIGGERS:
-                    connection.exec_driver_sql(trigger)
+        self.transact(self._create_tables)
+
+    def _create_tables(self, connection: Connection) -> None:
+        if sa.inspect(connection).has_table(SCHEMA.name):
+            return self._check_version(connection)  # another process was faster
+        metadata.create_all(connection)
+        connection.execute(sa.insert(SCHEMA).values(version=SCHEMA_VERSION, comment="palpate knowledge graph"))
+        if self.is_sqlite:
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            for trigger in _TRIGGERS:
+                connection.exec_driver_sql(trigger)
         return None
 
     @contextmanager
@@ -220,7 +235,7 @@ class Database:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            if isinstance(error, sa.exc.IntegrityError) or is_conflict(error):
+            if isinstance(error, sa.exc.IntegrityError) or _is_conflict(error):
                 raise
             raise KnowledgeError(self._explain(doing, error)) from error
 
@@ -246,10 +261,13 @@ class Database:
         return f"{what}: {ways_out.get(code & 0xFF, detail)}"
 
 
-def is_conflict(error: sa.exc.DBAPIError) -> bool:
-    """True when a server refused a serializable transaction that may be tried again (SQLSTATE 40001, 40P01)."""
+def _is_conflict(error: sa.exc.DBAPIError) -> bool:
+    """True when a server refused a transaction because of another one, so that it may be tried again.
+
+    SQLSTATE 40001 serialization failure, 40P01 deadlock, 23505 unique violation (the other stored the same fact).
+    """
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return state in ("40001", "40P01")
+    return state in ("40001", "40P01", "23505")
 
 
 def _on_begin(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from palpate_agents.knowledge.database import FACTS, Database, KnowledgeError, is_conflict
+from palpate_agents.knowledge.database import FACTS, Database
 from palpate_agents.knowledge.facts import FOREVER, Fact, Node, Statement
 from palpate_agents.knowledge.query import find_facts, one_fact
 from palpate_agents.knowledge.signatures import SignatureLike, report_failure, store_signature
@@ -18,7 +18,6 @@ from palpate_agents.knowledge.writer import Writer, new_fact
 from palpate_agents.observation import ProbeExecution
 
 DEFAULT_LIMIT = 1000
-_RETRIES = 8
 _C = FACTS.c
 _T = TypeVar("_T")
 
@@ -189,14 +188,7 @@ class TemporalKnowledgeGraph:
         return max(self._clock(), fact.learnt_at + 1) if learnt_at is None else learnt_at
 
     def _transact(self, change: Callable[[Writer], _T]) -> _T:
-        for _ in range(_RETRIES):
-            try:
-                with self._database.writing() as connection:
-                    return change(Writer(connection))
-            except sa.exc.DBAPIError as error:
-                if not is_conflict(error):
-                    raise KnowledgeError(f"the knowledge graph {self._database.name} refused: {error.orig}") from error
-        raise KnowledgeError(f"other writers of {self._database.name} got in the way {_RETRIES} times; retry later")
+        return self._database.transact(lambda connection: change(Writer(connection)))
 
     # -- asking --------------------------------------------------------------------------------------------------
 
