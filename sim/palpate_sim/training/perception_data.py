@@ -7,6 +7,7 @@ gives, so that a model sees in training exactly what it sees in the cell.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ class PerceptionData:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 arrays = {name: file[name] for name in file.files if name != "header"}
-        except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is no training data of palpate: {error}") from error
         if (header["layout_version"], header["feature_version"]) != (LAYOUT_VERSION, FEATURE_VERSION):
             raise DataError(
