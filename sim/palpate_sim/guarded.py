@@ -1,0 +1,244 @@
+"""Contact under control: approach until touch, hold a force, ramp it, slide. Forces come from the wrench alone.
+
+The tool moves along one `ToolLine`; control is one-dimensional: speed along the line from the force error, divided by
+the stiffness that is estimated on the way, so that foam and steel are loaded at the same rate.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.observation import Frame
+from palpate_sim.motion import PERIOD_S, Motion, Ticks
+from palpate_sim.trajectory import ToolLine
+
+Array = NDArray[np.float64]
+
+CONTROL_BANDWIDTH_HZ = 3.2
+STIFFNESS_RANGE_N_M = (300.0, 6e4)
+ZERO_SAMPLES = 40
+LOST_PERIODS = 30
+"""Contact counts as lost when the force stays below the threshold for so long."""
+
+
+def approach_speed(stiffness_n_m: float, force_n: float, braking_m_s2: float, reaction_s: float) -> float:
+    """Speed at which no more than `force_n` builds up between touch and standstill, m/s.
+
+    Travel after the touch is `v t + v^2 / (2 a)`; times the stiffness it must equal the force.
+    """
+    return braking_m_s2 * (math.sqrt(reaction_s**2 + 2.0 * force_n / (stiffness_n_m * braking_m_s2)) - reaction_s)
+
+
+class ForceLimit(Exception):  # noqa: N818 - an outcome: the measured force reached the limit
+    """The contact force reached the limit; the primitive retreats."""
+
+
+class GuardedContact:
+    """Touches along one line of one tool frame."""
+
+    def __init__(self, motion: Motion, frame: Frame, limit_n: float, stiffness_n_m: float):
+        """Prepare.
+
+        Args:
+            motion: the arm.
+            frame: tool frame that touches.
+            limit_n: force norm that must not be exceeded.
+            stiffness_n_m: stiffest contact to expect.
+        """
+        self.motion, self.frame, self.limit_n = motion, frame, limit_n
+        self.approach_axis = motion.planner.tool_in_sensor[frame][:3, 2]
+        self.expected_stiffness = self.stiffness = stiffness_n_m
+        self.normal_n = self.norm_n = self.max_force_n = 0.0
+        self.speed = 0.0
+        self.contact_distance_m: float | None = None
+        self.contact_time_ns = self.steady_time_ns = 0
+        self.contact_q: Array | None = None
+        self._zero = np.zeros(3)
+        self._free: list[Array] = []
+        self._acceleration = 0.0
+        self._anchor = (0.0, 0.0)
+        self._along: ToolLine | None = None
+        self._columns: list[Array] = []
+        self.along_m = 0.0
+        motion.contact = self
+
+    @property
+    def safe_speed_m_s(self) -> float:
+        """Approach speed that keeps the overshoot within its share of the limit."""
+        limits = self.motion.limits
+        room = limits.overshoot_share * self.limit_n
+        return approach_speed(self.expected_stiffness, room, limits.stop_acceleration_m_s2, limits.reaction_s)
+
+    def approach(self, slow_from_m: float, until_m: float, speed_m_s: float) -> Ticks:
+        """Fast to `slow_from_m`, then at constant speed until touch or `until_m`; brakes in either case.
+
+        Afterwards `contact_distance_m` is None if nothing was touched.
+        """
+        motion, limits = self.motion, self.motion.limits
+        fast = min(limits.line_speed_m_s, self._line.speed_limit(motion.planner.velocity))
+        over = 0
+        while motion.distance_m < until_m:
+            left = max(slow_from_m - motion.distance_m, 0.0)
+            wanted = min(fast, math.sqrt(speed_m_s**2 + 2.0 * 0.8 * limits.line_acceleration_m_s2 * left))
+            yield from self.step(wanted, limits.line_acceleration_m_s2)
+            steady = left == 0.0 and abs(self.speed - wanted) < 1e-9
+            if not steady:
+                continue
+            if len(self._free) < ZERO_SAMPLES // 2:
+                self.steady_time_ns = self.steady_time_ns or motion.state.time_ns
+                self._free.append(motion.state.wrench[:3])
+                self._zero = np.mean(self._free, axis=0)
+                continue
+            over = over + 1 if self.normal_n > limits.contact_threshold_n else 0
+            if over >= 2 or motion.state.tapped:
+                self._touch()
+                break
+            if over == 0:
+                self._zero = self._zero + (motion.state.wrench[:3] - self._zero) / ZERO_SAMPLES
+        while self.speed > 0.0:
+            yield from self.step(0.0, limits.stop_acceleration_m_s2)
+
+    def _touch(self) -> None:
+        motion = self.motion
+        self.contact_distance_m = motion.distance_m
+        self.contact_time_ns = motion.state.time_ns
+        self.contact_q = motion.state.q
+        self._anchor = (motion.distance_m, self.normal_n)
+
+    @property
+    def _line(self) -> ToolLine:
+        assert self.motion.line is not None
+        return self.motion.line
+
+    def step(self, speed: float, acceleration: float) -> Ticks:
+        """One period along the line; measures, and checks the limit once there was a touch.
+
+        Raises:
+            ForceLimit: the force norm is above the limit.
+        """
+        motion = self.motion
+        change = min(max(speed - self.speed, -acceleration * PERIOD_S), acceleration * PERIOD_S)
+        self.speed += change
+        self._acceleration = change / PERIOD_S
+        motion.distance_m = min(max(motion.distance_m + self.speed * PERIOD_S, self._line.start_m), self._line.end_m)
+        motion.command.q = self._positions()
+        yield from motion.tick()
+        self._measure()
+        if self.contact_distance_m is not None:
+            self.max_force_n = max(self.max_force_n, self.norm_n)
+            if self.norm_n > self.limit_n:
+                raise ForceLimit(f"{self.norm_n:.1f} N reached the limit of {self.limit_n:g} N")
+
+    def _measure(self) -> None:
+        force = self.motion.state.wrench[:3] - self._zero
+        inertia = self.motion.planner.tool_mass_kg * self._acceleration
+        self.normal_n = -float(force @ self.approach_axis) - inertia
+        self.norm_n = float(np.linalg.norm(force + inertia * self.approach_axis))
+
+    def _positions(self) -> Array:
+        motion = self.motion
+        q = self._line.at(motion.distance_m)
+        if self._along is None:
+            return q
+        x = self.along_m / max(self._along.end_m, 1e-9) * (len(self._columns) - 1)
+        k = min(int(x), len(self._columns) - 2)
+        column = self._columns[k] + (x - k) * (self._columns[k + 1] - self._columns[k])
+        offset = motion.distance_m - self._along_distance
+        return q + self._along.at(self.along_m) - self._along.positions[0] + offset * (column - self._columns[0])
+
+    def _update_stiffness(self) -> None:
+        travel = self.motion.distance_m - self._anchor[0]
+        force = self.normal_n - self._anchor[1]
+        if abs(travel) > 1e-5 and abs(force) > 0.15:
+            low, high = STIFFNESS_RANGE_N_M
+            found = min(max(force / travel, low), high)
+            self.stiffness += 0.5 * (found - self.stiffness)
+            self._anchor = (self.motion.distance_m, self.normal_n)
+        elif abs(travel) > 4e-4:  # soft: much travel, little force
+            self.stiffness = max(0.5 * self.stiffness, STIFFNESS_RANGE_N_M[0])
+            self._anchor = (self.motion.distance_m, self.normal_n)
+
+    def hold(self, force_n: float, seconds: float, rate_n_s: float, depth_m: float, *, in_all: bool = False) -> Ticks:
+        """Ramp the normal force to `force_n` and hold it, or stop at `depth_m` below the touch.
+
+        Args:
+            force_n: normal force.
+            seconds: time at that force, or from now on with `in_all`.
+            rate_n_s: how fast the force is changed.
+            depth_m: deepest travel below the first touch.
+            in_all: count the ramp too.
+
+        Raises:
+            ForceLimit: see `step`.
+        """
+        assert self.contact_distance_m is not None
+        reference = max(self.normal_n, 0.0)
+        deepest = min(self.contact_distance_m + depth_m, self._line.end_m)
+        held = 0.0
+        while held < seconds:
+            change = min(max(force_n - reference, -rate_n_s * PERIOD_S), rate_n_s * PERIOD_S)
+            reference += change
+            yield from self.step(self._force_speed(reference, change / PERIOD_S, deepest), 1.0)
+            self._update_stiffness()
+            there = change == 0.0 and self.normal_n > 0.9 * force_n
+            if in_all or there or held > 0.0 or self.motion.distance_m >= deepest - 1e-6:
+                held += PERIOD_S
+
+    def _force_speed(self, reference_n: float, rate_n_s: float, deepest_m: float) -> float:
+        gain = 2.0 * math.pi * CONTROL_BANDWIDTH_HZ
+        speed = (rate_n_s + gain * (reference_n - self.normal_n)) / self.stiffness
+        top = self.motion.limits.slide_speed_m_s
+        return min(max(speed, -top), min(top, max(0.0, (deepest_m - self.motion.distance_m) / PERIOD_S)))
+
+    def unload(self, rate_n_s: float) -> Ticks:
+        """Lower the force at a rate until the tool is free."""
+        assert self.contact_distance_m is not None
+        reference = self.normal_n
+        for _ in range(3000):
+            if self.normal_n < 0.5 * self.motion.limits.contact_threshold_n:
+                return
+            reference = max(reference - rate_n_s * PERIOD_S, -1.0)
+            yield from self.step(self._force_speed(reference, -rate_n_s, self._line.end_m), 1.0)
+            self._update_stiffness()
+
+    def slide(self, along: ToolLine, speed_m_s: float, force_n: float) -> Ticks:
+        """Move along the surface under a normal force; ends early when contact is lost. `along_m` tells how far.
+
+        Raises:
+            ForceLimit: see `step`.
+        """
+        assert self.contact_distance_m is not None and self.contact_q is not None
+        chain = self.motion.planner.ik[self.frame].chain
+        direction = np.concatenate([self._line.direction, np.zeros(3)])
+        self._columns = [np.linalg.pinv(chain.jacobian(q)[1]) @ direction for q in along.positions]
+        self._along, self._along_distance = along, self.motion.distance_m
+        velocity, lost = 0.0, 0
+        deepest = self.contact_distance_m + self.motion.limits.press_depth_m
+        while self.along_m < along.end_m and lost < LOST_PERIODS:
+            left = along.end_m - self.along_m
+            velocity = min(velocity + 0.4 * PERIOD_S, speed_m_s, math.sqrt(2.0 * 0.4 * left) + 1e-4)
+            self.along_m = min(self.along_m + velocity * PERIOD_S, along.end_m)
+            yield from self.step(self._force_speed(force_n, 0.0, deepest), 1.0)
+            self._update_stiffness()
+            lost = lost + 1 if self.normal_n < self.motion.limits.contact_threshold_n else 0
+
+    def release(self) -> Ticks:
+        """Fast up until the tool is free."""
+        limits = self.motion.limits
+        while self.normal_n > limits.contact_threshold_n and self.motion.distance_m > self._line.start_m:
+            yield from self.step(-limits.line_speed_m_s, limits.line_acceleration_m_s2)
+
+    def leave(self) -> Ticks:
+        """Straight up, away from the part, to the start of the line; the limit no longer applies."""
+        self.limit_n = math.inf
+        motion, limits = self.motion, self.motion.limits
+        while motion.distance_m > self._line.start_m:
+            left = motion.distance_m - self._line.start_m
+            top = min(limits.line_speed_m_s, self._line.speed_limit(motion.planner.velocity))
+            wanted = -min(top, math.sqrt(2.0 * 0.8 * limits.line_acceleration_m_s2 * left) + 1e-3)
+            yield from self.step(wanted, limits.line_acceleration_m_s2)
+        self.speed = 0.0
+        motion.line = motion.contact = None

@@ -1,0 +1,98 @@
+"""When the cameras expose, and when their pictures arrive: a schedule over the cameras' process.
+
+A picture arrives `latency_s` after its exposure, as with real cameras; until then it is rendered beside the physics.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from palpate_agents.samples import RgbdFrame, Sample, ThermalFrame
+from palpate_sim.cameras import color_camera, thermal_camera
+from palpate_sim.devices import DeviceDraw
+from palpate_sim.kinematics import UrdfModel
+from palpate_sim.objects import Part
+from palpate_sim.render_process import ColorJob, PartsJob, RenderProcess, ThermalJob
+from palpate_sim.rendering import PartPose
+from palpate_sim.sensors.thermal import WarmSpot
+
+
+@dataclass(frozen=True)
+class _Exposure:
+    due_step: int
+    stamp_ns: int
+    ticket: int
+    thermal: bool
+
+
+class Imaging:
+    """Both cameras."""
+
+    def __init__(self, model: UrdfModel, seed: int, devices: DeviceDraw, periods: tuple[int, int], latency: int):
+        """Start the cameras' process.
+
+        Args:
+            model: geometry.
+            seed: of the pictures' noise.
+            devices: errors of the cameras.
+            periods: steps between colour and between thermal pictures.
+            latency: steps between exposure and arrival.
+        """
+        self._process = RenderProcess(seed, devices)
+        self._color_geometry = color_camera(model).geometry
+        self._thermal_geometry = thermal_camera(model).geometry
+        self._color_period, self._thermal_period = periods
+        self._latency = latency
+        self._underway: deque[_Exposure] = deque()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the cameras."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
+
+    def set_parts(self, parts: list[Part]) -> None:
+        """Exchange the parts in view."""
+        self._process.submit(PartsJob(tuple(parts)))
+
+    def due(self, step: int) -> bool:
+        """A camera exposes at this step."""
+        return step % self._color_period == 0 or step % self._thermal_period == 0
+
+    def expose(
+        self,
+        step: int,
+        stamp_ns: int,
+        poses: tuple[PartPose, ...],
+        joints: tuple[float, ...],
+        spots: tuple[WarmSpot, ...],
+        time_s: float,
+        ambient_c: float,
+    ) -> None:
+        """Take the pictures that are due."""
+        if step % self._color_period == 0:
+            ticket = self._process.submit(ColorJob(step, poses, joints))
+            self._underway.append(_Exposure(step + self._latency, stamp_ns, ticket, thermal=False))
+        if step % self._thermal_period == 0:
+            ticket = self._process.submit(ThermalJob(step, poses, joints, spots, time_s, ambient_c))
+            self._underway.append(_Exposure(step + self._latency, stamp_ns, ticket, thermal=True))
+
+    def arrived(self, step: int) -> list[Sample]:
+        """Pictures that arrive at this step."""
+        out: list[Sample] = []
+        while self._underway and self._underway[0].due_step <= step:
+            exposure = self._underway.popleft()
+            result = self._process.collect(exposure.ticket)
+            if exposure.thermal:
+                out.append(ThermalFrame(exposure.stamp_ns, result, self._thermal_geometry))
+            else:
+                out.append(RgbdFrame(exposure.stamp_ns, result[0], result[1], self._color_geometry))
+        return out
+
+    def pending_until(self, stamp_ns: int) -> bool:
+        """A picture exposed at or before a time has not arrived yet."""
+        return bool(self._underway) and self._underway[0].stamp_ns <= stamp_ns

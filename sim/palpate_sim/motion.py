@@ -1,0 +1,285 @@
+"""The arm's motion, one control period at a time: joint moves, straight lines, grip, cancelling. No simulator in here.
+
+`Motion` holds what is commanded and what was measured last. Its methods are generators that yield an `ArmCommand` and
+are sent an `ArmState` every millisecond; primitives.py strings them together. The caller may be a simulator or the
+real-time loop of a real arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.observation import Outcome
+from palpate_sim.planning import HOME, Planner
+from palpate_sim.trajectory import JointMove, Profile, ToolLine
+
+if TYPE_CHECKING:
+    from palpate_sim.guarded import GuardedContact
+
+Array = NDArray[np.float64]
+
+PERIOD_S = 0.001
+BRAKE_JOINT_PERIODS, BRAKE_LINE_PERIODS = 280, 100
+"""Braking after an interrupt: 2 rad/s in 280 ms and 0.3 m/s in 100 ms stay within the joints' accelerations."""
+
+
+@dataclass(frozen=True)
+class MotionLimits:
+    """Limits and habits of every motion.
+
+    Attributes:
+        force_limit_n: largest quasi-static contact force, never exceeded, whatever a goal asks for.
+        contact_threshold_n: force that counts as touch.
+        transit_share: share of the joints' velocity and acceleration limits used between places.
+        line_speed_m_s, line_acceleration_m_s2: straight moves in free space.
+        stop_acceleration_m_s2: braking after a touch.
+        reaction_s: from touch to the first braking command (two samples over the threshold, one period each way).
+        overshoot_share: share of the force limit that may build up between touch and standstill.
+        arm_stiffness_n_m, pad_stiffness_n_m: stiffest contact to expect with ball and pad; sets the approach speed.
+        slow_above_m, search_below_m: guarded approach begins above and ends below the expected surface.
+        hover_m: where lines begin above the surface; hover_height_m: and at least this high above the table.
+        lift_m: height of a lift.
+        press_share: share of the force limit that a press goes to; a second share is left for control and noise.
+        press_rate_n_s: how fast force is built up; press_depth_m: how deep at most.
+        tap_speed_m_s, tap_speed_max_m_s: default and limit (10 N peak on ABS at 0.043 m/s).
+        slide_force_n, slide_m, slide_speed_m_s: normal force, distance and speed of a slide.
+        dwell_force_n, dwell_s: force and time of a warm touch; watch_s: how long the spot is watched afterwards.
+        grasp_force_n: of the fingers.
+        spectrum_standoff_m: distance of the fibre; integration_s: of the spectrometer.
+        far_standoff_m: height of the fibre over the table while the height of the part is unknown.
+    """
+
+    force_limit_n: float = 8.0
+    contact_threshold_n: float = 0.3
+    transit_share: float = 0.9
+    line_speed_m_s: float = 0.30
+    line_acceleration_m_s2: float = 3.0
+    stop_acceleration_m_s2: float = 4.0
+    reaction_s: float = 0.003
+    overshoot_share: float = 0.3
+    arm_stiffness_n_m: float = 5e4
+    pad_stiffness_n_m: float = 8.4e3
+    slow_above_m: float = 0.008
+    search_below_m: float = 0.012
+    hover_m: float = 0.05
+    hover_height_m: float = 0.10
+    lift_m: float = 0.08
+    press_share: float = 0.8
+    press_rate_n_s: float = 8.0
+    press_depth_m: float = 0.008
+    tap_speed_m_s: float = 0.04
+    tap_speed_max_m_s: float = 0.06
+    slide_force_n: float = 2.0
+    slide_m: float = 0.015
+    slide_speed_m_s: float = 0.02
+    dwell_force_n: float = 5.0
+    dwell_s: float = 2.0
+    watch_s: float = 1.5
+    grasp_force_n: float = 20.0
+    spectrum_standoff_m: float = 0.010
+    far_standoff_m: float = 0.075
+    integration_s: float = 0.1
+
+
+@dataclass(slots=True)
+class ArmState:
+    """What was measured in one control period.
+
+    Attributes:
+        time_ns: acquisition time on the cell's clock.
+        q: (7,) joint positions, rad.
+        wrench: (6,) raw wrench, N and N m, sensor frame.
+        finger_width_m: opening between the fingers.
+        tapped: the accelerometer in the tip has triggered.
+    """
+
+    time_ns: int
+    q: Array
+    wrench: Array
+    finger_width_m: float
+    tapped: bool = False
+
+
+@dataclass(slots=True)
+class ArmCommand:
+    """What the arm shall do in the next period: joint targets (7,) rad, opening of the fingers m, their force N."""
+
+    q: Array
+    finger_width_m: float
+    finger_force_n: float
+
+
+@dataclass(frozen=True)
+class SentPath:
+    """A joint path that was commanded: time of its start, positions (P, 7) rad, times (P,) s from the start."""
+
+    stamp_ns: int
+    positions: Array
+    times_s: Array
+
+
+Ticks = Generator[ArmCommand, ArmState, None]
+
+
+class Interrupted(Exception):  # noqa: N818 - control flow inside the executor
+    """The running primitive has to end: cancelled by its client, or aborted by a fault."""
+
+    def __init__(self, outcome: Outcome, message: str):
+        super().__init__(message)
+        self.outcome = outcome
+
+
+@dataclass
+class Motion:
+    """Commands, last measurement, and the moves that everything is built from.
+
+    Attributes:
+        planner: geometry.
+        limits: speeds, forces, distances.
+        phase: what the arm is doing, for feedback.
+        line, distance_m: straight line that the tool is on, if any, and where on it.
+        contact: guarded contact that runs on that line, if any.
+        holding: a part is in the fingers.
+        sent: joint paths since the caller last took them.
+        spectrum_wanted: the primitive asks for a spectrum; the caller clears it.
+        tap_armed: the tip's slide is released and its accelerometer listens.
+    """
+
+    planner: Planner
+    limits: MotionLimits = field(default_factory=MotionLimits)
+    phase: str = "idle"
+    line: ToolLine | None = None
+    distance_m: float = 0.0
+    holding: bool = False
+    sent: list[SentPath] = field(default_factory=list)
+    spectrum_wanted: bool = False
+    tap_armed: bool = False
+    contact: GuardedContact | None = None
+    open_width_m: float = 0.08
+
+    def __post_init__(self) -> None:
+        self.command = ArmCommand(HOME.copy(), self.open_width_m, self.limits.grasp_force_n)
+        self.state = ArmState(0, HOME.copy(), np.zeros(6), self.open_width_m)
+        self._interrupt: Interrupted | None = None
+        self._shielded = False
+
+    def interrupt(self, outcome: Outcome, message: str) -> None:
+        """Ask the running primitive to stop and retreat; the first request wins."""
+        if self._interrupt is None:
+            self._interrupt = Interrupted(outcome, message)
+
+    def clear_interrupt(self) -> None:
+        """Forget a request and allow new ones."""
+        self._interrupt, self._shielded = None, False
+
+    def release(self) -> None:
+        """Open the hand; whatever was in it is gone."""
+        self.holding = False
+        self.grip(self.open_width_m, self.limits.grasp_force_n)
+
+    def shield(self) -> None:
+        """Let the retreat run to its end."""
+        self._shielded = True
+
+    def tick(self) -> Ticks:
+        """Send the command and wait one period.
+
+        Raises:
+            Interrupted: somebody asked for it.
+        """
+        self.state = yield self.command
+        if self._interrupt is not None and not self._shielded:
+            raise self._interrupt
+
+    def wait(self, seconds: float) -> Ticks:
+        """Hold still."""
+        for _ in range(round(seconds / PERIOD_S)):
+            yield from self.tick()
+
+    def move(self, goal: Array, payload_m: float = 0.0) -> Ticks:
+        """Go to joint positions through free space.
+
+        Raises:
+            Unreachable: no free path.
+        """
+        self.line = None
+        for stop in self.planner.path(self.command.q, goal, payload_m):
+            move = JointMove(self.command.q, stop, self.planner.velocity, self.limits.transit_share)
+            self.sent.append(SentPath(self.state.time_ns, *move.sampled()))
+            yield from self._run(move, move.duration_s)
+
+    def home(self) -> Ticks:
+        """Go to the home posture, out of both cameras' view."""
+        self.phase = "retreat"
+        if float(np.abs(self.command.q - HOME).max()) > 1e-6:
+            yield from self.move(HOME)
+        self.line = None
+
+    def enter(self, line: ToolLine) -> Ticks:
+        """Go to the start of a line."""
+        yield from self.move(line.at(line.start_m), 0.05 if self.holding else 0.0)
+        self.line, self.distance_m = line, line.start_m
+
+    def travel(self, to_m: float, speed: float = 0.0, acceleration: float = 0.0) -> Ticks:
+        """Along the current line to a distance, rest to rest."""
+        assert self.line is not None
+        line, start = self.line, self.distance_m
+        top = min(speed or self.limits.line_speed_m_s, line.speed_limit(self.planner.velocity))
+        profile = Profile.over(abs(to_m - start), top, acceleration or self.limits.line_acceleration_m_s2)
+        sign = 1.0 if to_m >= start else -1.0
+        move = _LineMove(line, start, sign, profile)
+        if profile.duration_s > 0.0:
+            self.sent.append(SentPath(self.state.time_ns, *move.sampled()))
+        yield from self._run(move, profile.duration_s)
+
+    def grip(self, width_m: float, force_n: float) -> None:
+        """Set the fingers' target; they move while ticks go on."""
+        self.command.finger_width_m, self.command.finger_force_n = width_m, force_n
+
+    def _run(self, move: JointMove | _LineMove, duration_s: float) -> Ticks:
+        """Follow a move; when interrupted, brake along it before the exception goes on."""
+        time_s = 0.0
+        try:
+            while time_s < duration_s:
+                time_s = min(time_s + PERIOD_S, duration_s)
+                self._set(move, time_s)
+                yield from self.tick()
+        except Interrupted:
+            self._shielded = True
+            periods = BRAKE_LINE_PERIODS if isinstance(move, _LineMove) else BRAKE_JOINT_PERIODS
+            for k in range(periods, 0, -1):
+                time_s = min(time_s + PERIOD_S * k / periods, duration_s)
+                self._set(move, time_s)
+                yield from self.tick()
+            self._shielded = False
+            raise
+
+    def _set(self, move: JointMove | _LineMove, time_s: float) -> None:
+        self.command.q = move.at(time_s)
+        if isinstance(move, _LineMove):
+            self.distance_m = move.distance(time_s)
+
+
+@dataclass(frozen=True)
+class _LineMove:
+    """A profile along a tool line, with the interface of `JointMove`."""
+
+    line: ToolLine
+    start_m: float
+    sign: float
+    profile: Profile
+
+    def distance(self, time_s: float) -> float:
+        return self.start_m + self.sign * self.profile.at(time_s)
+
+    def at(self, time_s: float) -> Array:
+        return self.line.at(self.distance(time_s))
+
+    def sampled(self, step_s: float = 0.02) -> tuple[Array, Array]:
+        times = np.append(np.arange(0.0, self.profile.duration_s, step_s), self.profile.duration_s)
+        return np.stack([self.at(t) for t in times]), times

@@ -1,0 +1,38 @@
+"""Sensors that look at one point: the accelerometer in the tip and the spectrometer's fibre."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from palpate_agents.observation import SpectrumSample, TapBurst
+from palpate_sim.contact import BURST_DURATION_S, BURST_PREROLL_S, BURST_RATE_HZ, TIP_MASS_KG, tap_burst
+from palpate_sim.devices import DeviceDraw
+from palpate_sim.sensors.spectrum import NOMINAL_STANDOFF_M, TABLE_REFLECTANCE, WAVELENGTH_NM, measure, noise_shape
+from palpate_sim.touch import Touch
+from palpate_sim.world import World, WorldState
+
+MIN_TAP_M_S = 0.005
+
+
+def burst_of_tap(touch: Touch, rng: np.random.Generator, devices: DeviceDraw) -> tuple[TapBurst, float, float]:
+    """Burst of a tap at the speed with which the tip met the surface.
+
+    Returns:
+        the burst, its seconds before the touch, and its seconds after it.
+    """
+    speed = max(touch.closing_m_s, MIN_TAP_M_S)
+    acceleration = tap_burst(touch.model.batch, speed, rng, devices)[0]
+    burst = TapBurst(float(BURST_RATE_HZ), acceleration, TIP_MASS_KG, speed)
+    return burst, BURST_PREROLL_S, BURST_DURATION_S - BURST_PREROLL_S
+
+
+def scan(world: World, state: WorldState, devices: DeviceDraw, rng: np.random.Generator) -> SpectrumSample:
+    """One spectrum of whatever lies before the fibre: a part, or the table."""
+    body, distance, angle = world.fibre_view(state)
+    if body is not None:
+        values = measure(body.touch.batch, devices, distance, angle, rng)[0]
+    else:
+        light = 2.0 / (1.0 + (distance / NOMINAL_STANDOFF_M) ** 2)
+        noise = noise_shape(WAVELENGTH_NM) / devices.spectral_snr * rng.standard_normal(len(WAVELENGTH_NM))
+        values = devices.spectral_gain * (light * TABLE_REFLECTANCE + noise)
+    return SpectrumSample(WAVELENGTH_NM.copy(), values)

@@ -1,0 +1,119 @@
+"""Forces between the tool and the parts, from exact geometry and the contact laws: what PyBullet cannot resolve.
+
+Tool frames and parts do not collide in PyBullet. How far a tip is beyond a part's free surface gives the normal force
+(contact.py), its motion along the surface the friction. One `TouchModel` belongs to one part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.observation import Frame
+from palpate_sim.contact import ARM_STIFFNESS_N_M, BALL_RADIUS_M, pad_force, press_force, slide_force
+from palpate_sim.geometry import signed_distance
+from palpate_sim.objects import Part, PartBatch
+
+Array = NDArray[np.float64]
+
+PADS = (Frame.WARM_PAD_0, Frame.WARM_PAD_1)
+TAP_SPRING_N_M = 1000.0
+"""The ball sits on a slide with a weak spring; for taps it is released, for presses and slides it is locked."""
+TABLE_MARGIN = 512
+MAX_DEPTH_M = 0.03
+SLIDING_M_S = 1e-3
+"""Slower motion along the surface counts as sticking."""
+
+
+class ForceTable:
+    """A monotone force law over depth, tabulated on a square grid so that one look-up takes a microsecond."""
+
+    def __init__(self, law: Callable[[PartBatch, Array], Array], part: Part):
+        depth = MAX_DEPTH_M * np.linspace(0.0, 1.0, TABLE_MARGIN) ** 2
+        self._force = law(PartBatch.of([part] * TABLE_MARGIN), depth).tolist()
+        self._depth = depth.tolist()
+
+    def at(self, depth_m: float) -> float:
+        """Force in N, 0 without contact; the last value beyond the table."""
+        if depth_m <= 0.0:
+            return 0.0
+        k = int(math.sqrt(depth_m / MAX_DEPTH_M) * (TABLE_MARGIN - 1))
+        if k >= TABLE_MARGIN - 1:
+            return float(self._force[-1])
+        low, high = self._depth[k], self._depth[k + 1]
+        share = (depth_m - low) / (high - low)
+        return float(self._force[k] + share * (self._force[k + 1] - self._force[k]))
+
+
+@dataclass(slots=True)
+class Touch:
+    """One tool frame on one part; vectors (3,) in the base frame.
+
+    Attributes:
+        frame: what touches.
+        model: contact laws of the part.
+        depth_m: travel beyond the free surface.
+        normal_n: normal force, N.
+        closing_m_s: speed against the surface.
+        point, normal: where, m, and the outward normal.
+    """
+
+    frame: Frame
+    model: TouchModel
+    depth_m: float
+    normal_n: float
+    closing_m_s: float
+    point: Array
+    normal: Array
+
+
+class TouchModel:
+    """Contact laws of one part."""
+
+    def __init__(self, part: Part, rng: np.random.Generator):
+        self.part = part
+        self.batch = PartBatch.of([part])
+        self._ball = ForceTable(press_force, part)
+        self._pad = ForceTable(pad_force, part)
+        self._rng = rng
+        self._slid_s = 0.0
+
+    def gap(self, frame: Frame, tip: Array, axis: Array) -> tuple[float, tuple[float, float, float]]:
+        """Distance between a tool frame and the surface, m (negative: beyond it), and the outward normal; part frame.
+
+        Args:
+            frame: ball, pad or fibre.
+            tip: (3,) its position; axis: (3,) its outward axis.
+        """
+        inset = BALL_RADIUS_M if frame is Frame.BALL_TIP else 0.0
+        x, y, z = (float(v) for v in tip - inset * axis)
+        distance, normal = signed_distance(self.part.shape, self.part.dimensions_m, x, y, z)
+        return distance - inset, normal
+
+    def normal_force(self, frame: Frame, depth_m: float, *, tap: bool) -> float:
+        """Force against the approach, N.
+
+        Args:
+            frame: what touches.
+            depth_m: travel beyond the free surface.
+            tap: the ball's slide is released.
+        """
+        if frame in PADS:
+            return self._pad.at(depth_m)
+        if frame is Frame.BALL_TIP:
+            return TAP_SPRING_N_M * depth_m if tap else self._ball.at(depth_m)
+        return ARM_STIFFNESS_N_M * depth_m
+
+    def friction(self, normal_n: float, velocity: Array, period_s: float) -> Array:
+        """Friction on the tool (3,), N, against its velocity (3,) along the surface, m/s."""
+        speed = float(np.linalg.norm(velocity))
+        if speed < SLIDING_M_S:
+            self._slid_s = 0.0
+            return np.zeros(3)
+        self._slid_s += period_s
+        force = float(slide_force(self.batch, normal_n, speed, self._slid_s, self._rng)[0])
+        return -force / speed * velocity

@@ -1,0 +1,228 @@
+"""The physics world: one PyBullet client with fixtures, arm and at most two parts, stepped at 1 kHz.
+
+The world is built once and never reset. It knows no sensors' noise and no goals: it takes the arm's command, steps,
+and says what is true. Contact between tool and parts is computed beside PyBullet (touch.py) and fed back as a force.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pybullet
+from numpy.typing import NDArray
+
+from palpate_agents.observation import Frame
+from palpate_sim.arm import FINGER_LINKS, TOOL_LINKS, ArmReading, SimArm, tool_tips
+from palpate_sim.geometry import pose_matrix, quaternion_matrix, ray_distance, yaw_quaternion
+from palpate_sim.kinematics import UrdfModel
+from palpate_sim.motion import PERIOD_S, ArmCommand
+from palpate_sim.objects import Part
+from palpate_sim.scene import Quaternion, add_part, load_fixtures, remove_part
+from palpate_sim.touch import Touch, TouchModel
+
+Array = NDArray[np.float64]
+
+GRAVITY_M_S2 = 9.81
+MAT_FRICTION = 1.0
+"""The table has a silicone mat: the part's friction against silicone is the pair's."""
+WATER_ON_SILICONE = 0.75
+NEAR_M = 0.16
+"""Tool tips farther than this from a part's centre cannot touch it (half diagonal of the largest part, and a margin)."""
+REST_GAP_M = 2e-5
+
+
+@dataclass
+class PartBody:
+    """A part that lies in the world.
+
+    Attributes:
+        part: its properties.
+        body, shape: ids in PyBullet.
+        touch: its contact laws.
+        position, orientation: newest pose (quaternion x, y, z, w).
+    """
+
+    part: Part
+    body: int
+    shape: int
+    touch: TouchModel
+    position: tuple[float, float, float]
+    orientation: Quaternion
+
+    @property
+    def pose(self) -> Array:
+        """(4, 4) pose of the part's frame in the base frame."""
+        return pose_matrix(self.position, self.orientation)
+
+
+@dataclass
+class WorldState:
+    """What is true after a step.
+
+    Attributes:
+        arm: joints and the wrench of the arm's own bodies.
+        wrench: (6,) true wrench at the sensor, contacts of the tool included, N and N m, sensor frame.
+        rotation, origin: sensor frame in the base frame.
+        touches: tool frames that touch a part.
+    """
+
+    arm: ArmReading
+    wrench: Array
+    rotation: Array
+    origin: Array
+    touches: list[Touch] = field(default_factory=list)
+
+
+class World:
+    """Owns the client; close it."""
+
+    def __init__(self, model: UrdfModel):
+        self.client = pybullet.connect(pybullet.DIRECT)
+        pybullet.setTimeStep(PERIOD_S, physicsClientId=self.client)
+        pybullet.setGravity(0.0, 0.0, -GRAVITY_M_S2, physicsClientId=self.client)
+        pybullet.setPhysicsEngineParameter(
+            numSolverIterations=50, deterministicOverlappingPairs=1, physicsClientId=self.client
+        )
+        self.fixtures = load_fixtures(self.client, model)
+        for bodies in self.fixtures.values():
+            for body in bodies:
+                pybullet.changeDynamics(body, -1, lateralFriction=MAT_FRICTION, physicsClientId=self.client)
+        self.arm = SimArm(self.client, model)
+        self.parts: list[PartBody] = []
+        self.tap_released = False
+        tips = tool_tips(model)
+        self._frames = tuple(tips)
+        self._tips = np.stack([tip for tip, _ in tips.values()], axis=1)
+        self._axes = np.stack([axis for _, axis in tips.values()], axis=1)
+        self._last_tips: Array | None = None
+        self._fixture_names = {body: name for name, bodies in self.fixtures.items() for body in bodies}
+
+    def close(self) -> None:
+        """Disconnect; safe to call twice."""
+        if self.client >= 0:
+            pybullet.disconnect(physicsClientId=self.client)
+            self.client = -1
+
+    def add(self, part: Part, x: float, y: float, yaw_rad: float, rng: np.random.Generator) -> PartBody:
+        """Lay a part flat on the table; it is at rest there, so no time passes."""
+        position = (x, y, 0.5 * part.dimensions_m[2] + REST_GAP_M)
+        orientation = yaw_quaternion(yaw_rad)
+        body, shape = add_part(
+            self.client, part.shape, part.dimensions_m, part.mass_kg, part.rgb, position, orientation
+        )
+        friction = material_friction(part)
+        pybullet.changeDynamics(
+            body, -1, lateralFriction=friction, spinningFriction=0.002, linearDamping=0.02, angularDamping=0.02,
+            restitution=0.0, physicsClientId=self.client,
+        )  # fmt: skip
+        for link in TOOL_LINKS:
+            pybullet.setCollisionFilterPair(
+                self.arm.body, body, self.arm.links[link], -1, 0, physicsClientId=self.client
+            )
+        entry = PartBody(part, body, shape, TouchModel(part, rng), position, orientation)
+        self.parts.append(entry)
+        return entry
+
+    def clear(self) -> None:
+        """Take all parts away."""
+        for entry in self.parts:
+            remove_part(self.client, entry.body, entry.shape)
+        self.parts.clear()
+
+    def step(self, command: ArmCommand) -> WorldState:
+        """One millisecond."""
+        self.arm.command(command)
+        pybullet.stepSimulation(physicsClientId=self.client)
+        reading = self.arm.read()
+        rotation, origin = self.arm.sensor_pose()
+        state = WorldState(reading, reading.wrench, rotation, origin)
+        for entry in self.parts:
+            entry.position, entry.orientation = pybullet.getBasePositionAndOrientation(
+                entry.body, physicsClientId=self.client
+            )
+        self._touch(state)
+        return state
+
+    def _touch(self, state: WorldState) -> None:
+        """Add the forces between tool and parts to the wrench, and push the parts."""
+        tips = state.rotation @ self._tips + state.origin[:, None]
+        last, self._last_tips = self._last_tips, tips
+        middle = tips[:, 0]
+        for entry in self.parts:
+            px, py, pz = entry.position
+            if abs(middle[0] - px) > NEAR_M or abs(middle[1] - py) > NEAR_M or abs(middle[2] - pz) > NEAR_M:
+                continue
+            turn = quaternion_matrix(entry.orientation)
+            axes = state.rotation @ self._axes
+            at = np.array(entry.position)
+            local_tips, local_axes = turn.T @ (tips - at[:, None]), turn.T @ axes
+            for k, frame in enumerate(self._frames):
+                gap, local_normal = entry.touch.gap(frame, local_tips[:, k], local_axes[:, k])
+                if gap >= 0.0:
+                    continue
+                normal = turn @ np.array(local_normal)
+                pressed = entry.touch.normal_force(frame, -gap, tap=self.tap_released)
+                velocity = np.zeros(3) if last is None else (tips[:, k] - last[:, k]) / PERIOD_S
+                velocity -= self._surface_velocity(entry, tips[:, k])
+                closing = -float(velocity @ normal)
+                velocity += closing * normal
+                force = pressed * normal + entry.touch.friction(pressed, velocity, PERIOD_S)
+                self._push(state, entry, tips[:, k], force)
+                state.touches.append(Touch(frame, entry.touch, -gap, pressed, closing, tips[:, k], normal))
+
+    def _push(self, state: WorldState, entry: PartBody, point: Array, force: Array) -> None:
+        pybullet.applyExternalForce(
+            entry.body, -1, (-force).tolist(), point.tolist(), pybullet.WORLD_FRAME, physicsClientId=self.client
+        )
+        local, arm = state.rotation.T @ force, state.rotation.T @ (point - state.origin)
+        state.wrench = state.wrench + np.concatenate([local, np.cross(arm, local)])
+
+    def _surface_velocity(self, entry: PartBody, point: Array) -> Array:
+        linear, angular = pybullet.getBaseVelocity(entry.body, physicsClientId=self.client)
+        return np.array(linear) + np.cross(np.array(angular), point - np.array(entry.position))
+
+    def collision(self) -> str:
+        """What the arm hits that it must not: a fixture, or a part with something else than the fingers; else empty."""
+        parts = {entry.body for entry in self.parts}
+        for contact in pybullet.getContactPoints(bodyA=self.arm.body, physicsClientId=self.client):
+            other, link = contact[2], contact[3]
+            if contact[8] > 0.0 or other == self.arm.body:
+                continue
+            if other in parts and self._is_finger(link):
+                continue
+            name = self._fixture_names.get(other, "the part")
+            return f"{self._link_name(link)} hit {name}"
+        return ""
+
+    def _is_finger(self, link: int) -> bool:
+        return any(self.arm.links[name] == link for name in FINGER_LINKS)
+
+    def _link_name(self, link: int) -> str:
+        return next((name for name, index in self.arm.links.items() if index == link), "the arm's base")
+
+    def fibre_view(self, state: WorldState, reach_m: float = 0.3) -> tuple[PartBody | None, float, float]:
+        """What the fibre looks at: part (None: the table), distance m, angle to the surface's normal rad."""
+        k = self._frames.index(Frame.FIBRE)
+        origin = state.rotation @ self._tips[:, k] + state.origin
+        axis = state.rotation @ self._axes[:, k]
+        table = origin[2] / max(-float(axis[2]), 1e-6)
+        found: tuple[PartBody | None, float, float] = (
+            None, float(table), float(np.arccos(np.clip(-axis[2], -1.0, 1.0)))
+        )  # fmt: skip
+        for entry in self.parts:
+            turn = quaternion_matrix(entry.orientation)
+            local, direction = turn.T @ (origin - np.array(entry.position)), turn.T @ axis
+            distance = ray_distance(entry.part.shape, entry.part.dimensions_m, local, direction, reach_m)
+            if distance is not None and distance < found[1]:
+                hit = local + distance * direction
+                _, normal = entry.touch.gap(Frame.FIBRE, hit + 1e-4 * -direction, direction)
+                found = entry, distance, float(np.arccos(np.clip(-np.dot(normal, direction), -1.0, 1.0)))
+        return found
+
+
+def material_friction(part: Part) -> float:
+    """Friction of the part against silicone (catalogue), less with a water film."""
+    from palpate_agents.materials import material
+
+    return material(part.material).friction_silicone * (WATER_ON_SILICONE if part.film_um > 0.0 else 1.0)
