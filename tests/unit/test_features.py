@@ -11,10 +11,10 @@ import synthetic_windows as syn
 
 from palpate_agents.encoders import tactile, thermal, visual
 from palpate_agents.encoders.features import (
-    EXPECTED,
     FEATURE_NAMES,
     FeatureConfig,
     PartContext,
+    expected,
     extract,
     feature_names,
     flatten,
@@ -57,7 +57,7 @@ def test_names_are_unique_and_every_length_fits():
 def test_a_good_probe_is_fully_reliable_in_what_it_measures_and_nothing_else(probe):
     features = features_of(probe(), looked())
     for modality in Modality:
-        if modality in EXPECTED[features.primitive]:
+        if modality in expected(features.execution):
             assert features.reliability[modality] >= 0.9, features.reasons
         else:
             assert features.reliability[modality] == 0.0
@@ -78,6 +78,16 @@ def test_press_stiffness_is_the_slope_of_the_loading_curve():
     slope = 1 / 5e4 + 2 / 3 * 1e8 ** (-2 / 3) * force ** (-1 / 3)
     assert column(features, T, "press_log10_stiffness_high_n_m") == pytest.approx(np.log10(1 / slope), abs=0.05)
     assert column(features, T, "press_max_force_n") == pytest.approx(8.0, rel=0.02)
+
+
+def test_an_elastic_press_neither_relaxes_nor_creeps_and_a_viscoelastic_one_does():
+    elastic = features_of(syn.press())
+    assert column(elastic, T, "press_relaxation_fraction") == pytest.approx(0.0, abs=0.01)
+    assert column(elastic, T, "press_creep_um") == pytest.approx(0.0, abs=2.0)
+    execution, windows = syn.press()
+    sinks = 40e-6 * np.clip((windows.joint_times_s - 0.16) / 0.3, 0.0, 1.0)
+    windows.tip_positions_m[:, 2] -= sinks
+    assert column(features_of((execution, windows)), T, "press_creep_um") == pytest.approx(32.0, abs=6.0)
 
 
 def test_press_does_not_depend_on_the_sign_convention_bias_or_weight_of_the_tool():
@@ -155,6 +165,23 @@ def test_dwell_sees_the_spot_where_it_touched():
     assert column(at_spot, H, "spot_log10_rise_fraction") > column(elsewhere, H, "spot_log10_rise_fraction") + 0.5
 
 
+def test_pictures_in_which_the_arm_covers_the_spot_are_left_out():
+    context = looked()
+    execution, windows = syn.dwell()
+    clear = extract(execution, windows, context)
+    covered = windows.thermal_c.copy()
+    hidden = (windows.thermal_times_s > 2.0) & (windows.thermal_times_s < 2.7)
+    covered[hidden] = 29.0
+    features = extract(execution, replace(windows, thermal_c=covered), context)
+    name = "spot_rise_1s_fraction"
+    assert column(features, H, name) == pytest.approx(column(clear, H, name), abs=0.01)
+    windows.thermal_c[windows.thermal_times_s > 2.0] = 29.0
+    hidden_all = extract(execution, windows, context)
+    assert np.isnan(column(hidden_all, H, name))
+    assert hidden_all.reliability[H] == pytest.approx(0.6)
+    assert "pictures of the spot" in hidden_all.reasons[H]
+
+
 def test_dwell_of_a_pad_that_is_not_warm_is_doubted():
     features = features_of(syn.dwell(pad_c=30.0), looked())
     assert features.reliability[H] < 0.6
@@ -186,6 +213,17 @@ def test_spectrum_is_resampled_to_the_grid_of_the_model():
     values = features.values[S][len(LEVEL_NAMES) :]
     assert len(values) == len(config.wavelength_nm) == 101
     assert np.abs(values - (0.5 + 0.2 * np.sin(config.wavelength_nm / 60.0))).max() < 0.006
+
+
+def test_an_overview_without_a_spectrum_is_no_dead_spectrometer():
+    execution, windows = syn.look()
+    windows.spectra = []
+    dead = features_of((execution, windows))
+    overview = features_of((replace(execution, contact_point_m=(0.0, 0.0, 0.0)), windows))
+    assert "missing" in dead.reasons[S]
+    assert "not measured" in overview.reasons[S]
+    assert mean_reliabilities([overview, features_of(syn.look())])[S] > 0.9
+    assert mean_reliabilities([dead, features_of(syn.look())])[S] < 0.6
 
 
 def spectrum_reliability(wavelength, values, **options):
@@ -250,7 +288,7 @@ def test_saturated_spectrum_is_doubted():
 def test_a_failed_probe_tells_nothing(probe, outcome):
     features = features_of(probe(outcome=outcome), looked())
     assert max(features.reliability.values()) == 0.0
-    modality = next(iter(EXPECTED[features.primitive]))
+    modality = next(iter(expected(features.execution)))
     assert outcome.name.lower() in features.reasons[modality]
 
 
@@ -258,7 +296,7 @@ def test_a_failed_probe_tells_nothing(probe, outcome):
 def test_an_empty_window_never_raises(primitive):
     features = features_of((syn.execution(primitive), ProbeWindows()))
     assert max(features.reliability.values()) == 0.0
-    for modality in EXPECTED[primitive]:
+    for modality in expected(syn.execution(primitive)):
         assert features.reasons[modality]
 
 
@@ -277,7 +315,7 @@ def test_an_empty_window_never_raises(primitive):
 def test_dead_or_stale_sensors_have_no_reliability(probe, change, word):
     execution, windows = probe()
     features = features_of((execution, replace(windows, **change)), looked())
-    modality = next(iter(EXPECTED[execution.primitive]))
+    modality = next(iter(expected(execution)))
     assert features.reliability[modality] == 0.0
     assert word in features.reasons[modality]
 

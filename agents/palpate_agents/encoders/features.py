@@ -18,28 +18,35 @@ from numpy.typing import NDArray
 
 from palpate_agents.encoders import tactile, thermal, visual
 from palpate_agents.encoders.context import FeatureConfig, PartContext, Reading, Unusable
-from palpate_agents.encoders.reflectance import extract_spectral, spectral_names
+from palpate_agents.encoders.reflectance import extract_spectral, measures_spectrum, spectral_names
 from palpate_agents.encoders.visual import NOT_MEASURED
 from palpate_agents.observation import Modality, Primitive, ProbeExecution, ProbeFeatures, ProbeWindows
 
 __all__ = [
-    "EXPECTED", "FEATURE_NAMES", "FEATURE_VERSION", "NOT_MEASURED", "FeatureConfig", "PartContext", "extract",
+    "FEATURE_NAMES", "FEATURE_VERSION", "NOT_MEASURED", "FeatureConfig", "PartContext", "expected", "extract",
     "feature_names", "flatten", "mean_reliabilities", "summarise",
 ]  # fmt: skip
 
 FEATURE_VERSION = "1"
 """Raised with every change of a feature's meaning, name or order; a model of another version is refused."""
 
-EXPECTED: dict[Primitive, frozenset[Modality]] = {
-    Primitive.LOOK: frozenset({Modality.VISUAL, Modality.SPECTRAL, Modality.THERMAL}),
-    Primitive.PRESS: frozenset({Modality.TACTILE}),
-    Primitive.TAP: frozenset({Modality.TACTILE}),
-    Primitive.SLIDE: frozenset({Modality.TACTILE}),
-    Primitive.DWELL: frozenset({Modality.THERMAL}),
-    Primitive.LIFT: frozenset({Modality.TACTILE}),
-    Primitive.PLACE: frozenset(),
+_EXPECTED: dict[Primitive, tuple[Modality, ...]] = {
+    Primitive.LOOK: (Modality.VISUAL, Modality.SPECTRAL, Modality.THERMAL),
+    Primitive.PRESS: (Modality.TACTILE,),
+    Primitive.TAP: (Modality.TACTILE,),
+    Primitive.SLIDE: (Modality.TACTILE,),
+    Primitive.DWELL: (Modality.THERMAL,),
+    Primitive.LIFT: (Modality.TACTILE,),
+    Primitive.PLACE: (),
 }
-"""What each primitive measures; anything else that happens to be in the window is a bonus."""
+
+
+def expected(execution: ProbeExecution) -> tuple[Modality, ...]:
+    """What a probe should measure; anything else that happens to be in its window is a bonus."""
+    modalities = _EXPECTED[execution.primitive]
+    if execution.primitive is Primitive.LOOK and not measures_spectrum(execution):
+        return tuple(m for m in modalities if m is not Modality.SPECTRAL)
+    return modalities
 
 
 def feature_names(config: FeatureConfig) -> dict[Modality, tuple[str, ...]]:
@@ -105,7 +112,7 @@ def mean_reliabilities(probes: Sequence[ProbeFeatures]) -> dict[Modality, float]
         values = [
             p.reliability.get(modality, 0.0)
             for p in probes
-            if modality in EXPECTED[p.primitive] or p.reliability.get(modality, 0.0) > 0
+            if p.reliability.get(modality, 0.0) > 0 or (p.execution is not None and modality in expected(p.execution))
         ]
         result[modality] = float(np.mean(values)) if values else 0.0
     return result

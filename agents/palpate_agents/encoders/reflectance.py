@@ -33,8 +33,7 @@ def extract_spectral(execution: ProbeExecution, windows: ProbeWindows, context: 
     """Features of the mean of the window's usable spectra."""
     config = context.config
     if not windows.spectra:
-        measures = execution.primitive is Primitive.LOOK
-        raise Unusable("missing: no spectrum in the window" if measures else NOT_MEASURED)
+        raise Unusable("missing: no spectrum in the window" if measures_spectrum(execution) else NOT_MEASURED)
     resampled: list[FloatArray] = []
     reasons: list[str] = []
     for sample in windows.spectra:
@@ -59,6 +58,11 @@ def extract_spectral(execution: ProbeExecution, windows: ProbeWindows, context: 
         reason = reason or f"blind: bands are {ratio:.1f} times the noise"
     values = np.concatenate([[found.get(n, np.nan) for n in LEVEL_NAMES], spectrum]).astype(np.float32)
     return Reading(values, float(reliability), reason)
+
+
+def measures_spectrum(execution: ProbeExecution) -> bool:
+    """True for a LOOK at a point; a LOOK at no point (all zero) is an overview, without a spectrum."""
+    return execution.primitive is Primitive.LOOK and any(execution.contact_point_m)
 
 
 def resample(sample: SpectrumSample, config: FeatureConfig) -> tuple[FloatArray, str]:

@@ -35,6 +35,7 @@ NAMES: tuple[str, ...] = (
 BALL_RADIUS_M = 0.005
 """Of the probe's ball tip (PHYSICS.md); only scales the modulus feature."""
 GRAVITY_M_S2 = 9.80665
+MIN_HOLD_SAMPLES = 50
 MAX_TILT_RAD = 0.09
 """Beyond 5 degrees between two poses the sensor's bias no longer cancels when the part is weighed."""
 
@@ -114,14 +115,14 @@ def _press(execution: ProbeExecution, windows: ProbeWindows, context: PartContex
     found = {"press_max_force_n": peak}
     if len(f) >= 8:
         found |= _loading_curve(f, d, peak)
-    # While the arm holds still, force that falls or a tip that sinks shows a viscoelastic part.
-    after = force[top:]
-    held = after > 0.5 * peak
-    end = top + (int(np.argmin(held)) if not held.all() else len(held))
-    if end - top >= 20:
-        tail = slice(end - 10, end)
-        found["press_relaxation_fraction"] = float(1.0 - np.median(force[tail]) / peak)
-        found["press_creep_um"] = float(np.median(travel[tail]) - travel[top]) * 1e6
+    # In the hold, force that falls or a tip that sinks shows a viscoelastic part.
+    below = force[top:] < 0.9 * peak
+    end = top + (int(np.argmax(below)) if below.any() else len(below))
+    if end - top >= MIN_HOLD_SAMPLES:
+        fifth = (end - top) // 5
+        first, last = slice(top, top + fifth), slice(end - fifth, end)
+        found["press_relaxation_fraction"] = float(np.median(force[first]) - np.median(force[last])) / peak
+        found["press_creep_um"] = float(np.median(travel[last]) - np.median(travel[first])) * 1e6
     return reading(NAMES, found, reliability, reason)
 
 

@@ -34,7 +34,9 @@ PAD_HALF_M = 0.006
 MAX_PAD_GAP_S = 0.5
 """The pads report at 10 Hz."""
 ARM_GONE_S = 0.3
-"""After the dwell; before that the arm may still cover the spot."""
+"""After the dwell; before that the arm covers the spot."""
+COVERED_K = 2.0
+"""Change of the ring around the spot that only the arm in front of it can make."""
 
 
 def extract_thermal(execution: ProbeExecution, windows: ProbeWindows, context: PartContext) -> Reading:
@@ -193,9 +195,12 @@ def _spot(
     base, base_ring = _patch(np.asarray(frame, np.float64), camera, execution)
     after = np.asarray(windows.thermal_times_s, np.float64) - execution.dwell_s
     late = np.nonzero(after > ARM_GONE_S)[0]
+    patches = np.array([_patch(np.asarray(frames[i], np.float64), camera, execution) for i in late]).reshape(-1, 2)
+    # The arm on its way out is warmer or colder than the part all around the spot, not only in it.
+    covered = np.abs(patches[:, 1] - base_ring) > COVERED_K
+    late, patches = late[~covered], patches[~covered]
     if len(late) < 2:
-        raise Unusable(f"{len(late)} thermal pictures after the pad left, 2 are needed")
-    patches = np.array([_patch(np.asarray(frames[i], np.float64), camera, execution) for i in late])
+        raise Unusable(f"{len(late)} thermal pictures of the spot after the pad left, 2 are needed")
     if not np.isfinite(patches[:, 0]).all() or not np.isfinite(base):
         raise Unusable("NaN: the warm spot has no finite pixel, or lies outside the thermal picture")
     if np.ptp(patches[:, 0]) == 0.0:

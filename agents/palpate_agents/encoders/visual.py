@@ -71,14 +71,14 @@ def _colour(
     lab = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2LAB).astype(np.float64)
     lightness, a, b = lab[..., 0] / 255.0, lab[..., 1] - 128.0, lab[..., 2] - 128.0
     rgb = crop[inner].astype(np.float64) / 255.0
-    mean = np.asarray(rgb.mean(axis=0))
+    mean = rgb.mean(axis=0)
     light = lightness[inner]
-    p05, p50, p95 = np.percentile(light, [5, 50, 95])
+    p05, p50, p95 = (float(p) for p in np.percentile(light, [5, 50, 95]))
     peak, low = rgb.max(axis=1), rgb.min(axis=1)
     fine = lightness - cv2.GaussianBlur(lightness, (0, 0), 1.0)
     coarse = cv2.GaussianBlur(lightness, (0, 0), 1.0) - cv2.GaussianBlur(lightness, (0, 0), 4.0)
-    gy, gx = np.gradient(lightness)
-    xx, yy, xy = (gx[inner] ** 2).mean(), (gy[inner] ** 2).mean(), (gx[inner] * gy[inner]).mean()
+    gy, gx = (np.asarray(g)[inner] for g in np.gradient(lightness))
+    xx, yy, xy = np.mean(gx**2), np.mean(gy**2), np.mean(gx * gy)
     found = {
         "red_fraction": mean[0],
         "green_fraction": mean[1],

@@ -17,6 +17,8 @@ from palpate_agents.signature import Belief
 
 DEFAULT_SEQUENCE = ("look", "tap", "press", "slide", "dwell", "lift")
 RETRYABLE = (Outcome.UNREACHABLE, Outcome.NO_CONTACT)
+OVERVIEW = ProbeGoal(Primitive.LOOK)
+"""A look at no point: pictures only, with the arm away."""
 MOVED = (Outcome.GRASP_FAILED, Outcome.DROPPED)
 """After these the part no longer lies where it was seen."""
 
@@ -50,24 +52,22 @@ class Strategy(Protocol):
 class FixedStrategy:
     """A fixed order of probes, each at a spot of its own.
 
-    A probe that could not reach or found nothing is tried once more at another spot; a primitive for which the part has
-    no place (nothing to grasp, too short to slide) is left out; after a failed grasp the part is looked at anew; when
-    parts touch it stops.
+    The part is found by an overview first (a look at no point: pictures only); only then can the sequence's own look
+    bring the spectrometer close to a flat spot. A probe that could not reach or found nothing is tried once more at
+    another spot; a primitive for which the part has no place (nothing to grasp, too short to slide) is left out; after
+    a failed grasp the part is looked at anew; when parts touch it stops.
 
     Args:
         sequence: names of primitives; `dwell0` and `dwell1` name the warm pad, `dwell` takes the hotter one (1).
 
     Raises:
-        ConfigError: an unknown primitive, an empty or too long sequence, one that does not begin with a look, or lifts
-            before its end.
+        ConfigError: an unknown primitive, an empty or too long sequence, or a lift before its end.
     """
 
     def __init__(self, sequence: Sequence[str] = DEFAULT_SEQUENCE) -> None:
         self.steps = [_step(name) for name in sequence]
-        if not 1 <= len(self.steps) <= MAX_PROBES:
-            raise ConfigError(f"a sequence has 1 to {MAX_PROBES} probes, this one has {len(self.steps)}")
-        if self.steps[0][0] is not Primitive.LOOK:
-            raise ConfigError(f"a sequence begins with 'look', which finds the part, not '{sequence[0]}'")
+        if not 1 <= len(self.steps) < MAX_PROBES:
+            raise ConfigError(f"a sequence has 1 to {MAX_PROBES - 1} probes, this one has {len(self.steps)}")
         if any(primitive is Primitive.LIFT for primitive, _ in self.steps[:-1]):
             raise ConfigError("'lift' comes last in a sequence: the part stays in the hand")
 
@@ -76,14 +76,14 @@ class FixedStrategy:
         history, view = state.history, state.context.view
         if view is None or not view.found:
             looks = sum(e.primitive is Primitive.LOOK for e in history)
-            return _first_look(state) if looks < 2 else None
+            return OVERVIEW if looks < 2 else None
         if view.touching:
             return None  # whatever is measured, it is unknown of which part
         return self._next_step(SpotChooser(view, history, state.goals), history)
 
     def _next_step(self, chooser: SpotChooser, history: Sequence[ProbeExecution]) -> ProbeGoal | None:
         if history and history[-1].outcome in MOVED:
-            return chooser.goal(Primitive.LOOK)
+            return OVERVIEW
         goals = (chooser.goal(primitive, pad) for primitive, pad in self.steps[self._position(history) :])
         return next((goal for goal in goals if goal is not None), None)
 
@@ -92,8 +92,8 @@ class FixedStrategy:
         position, retried = 0, False
         for execution in history:
             ahead = [i for i in range(position, len(self.steps)) if self._matches(i, execution)]
-            if not ahead:
-                continue  # an extra look after a failed grasp
+            if not ahead or _is_overview(execution):
+                continue
             again = execution.outcome in RETRYABLE and not retried
             retried = again
             position = ahead[0] if again else ahead[0] + 1
@@ -115,10 +115,8 @@ def make_strategy(name: str, sequence: Sequence[str] = DEFAULT_SEQUENCE) -> Stra
     return FixedStrategy(sequence)
 
 
-def _first_look(state: ProbingState) -> ProbeGoal:
-    """A look at the middle of the region."""
-    x0, x1, y0, y1 = state.context.region
-    return ProbeGoal(Primitive.LOOK, ((x0 + x1) / 2, (y0 + y1) / 2, state.context.table_height_m))
+def _is_overview(execution: ProbeExecution) -> bool:
+    return execution.primitive is Primitive.LOOK and not any(execution.contact_point_m)
 
 
 def _step(name: str) -> tuple[Primitive, int]:
