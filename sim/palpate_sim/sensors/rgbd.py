@@ -104,9 +104,10 @@ def color_noise(
         mask = part_mask[window]
         patch = picture[window]
         ground = np.median(picture[~part_mask], axis=0) if (~part_mask).any() else np.zeros(3)
-        surface = patch * (1.0 + part.texture_contrast * _texture(part, mask.shape, rng))[..., None]
+        still = np.random.default_rng(part.seed)  # texture and mirrored lamp stay from picture to picture
+        surface = patch * (1.0 + part.texture_contrast * _texture(part, mask.shape, still))[..., None]
         surface = (1.0 - 0.8 * part.transparency) * surface + 0.8 * part.transparency * ground
-        surface += _highlight(mask.shape, part.gloss, rng)[..., None]
+        surface += _highlight(mask.shape, part.gloss, still)[..., None]
         picture[window] = np.where(mask[..., None], surface, patch)
     picture *= devices.exposure * np.asarray(devices.white_balance)
     picture += devices.color_noise * rng.standard_normal(picture.shape)
