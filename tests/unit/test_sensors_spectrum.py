@@ -182,6 +182,14 @@ def test_light_falls_off_with_distance_and_tilt():
     assert tilted / near == pytest.approx(np.cos(1.0) / np.cos(0.5), rel=0.01)
 
 
+def test_table_is_flat_and_falls_off_alike():
+    quiet = DeviceDraw(spectral_snr=1e9)
+    near, far = (spectrum.measure_table(quiet, distance, 0.0, np.random.default_rng(0)) for distance in (0.01, 0.06))
+    assert far / near == pytest.approx((1 + 1 / 36) / 2, rel=1e-6)
+    assert near.mean() == pytest.approx(float(spectrum.saunderson(np.array(spectrum.TABLE_REFLECTANCE))), rel=0.06)
+    assert np.ptp(near) / near.mean() < 0.06
+
+
 def test_nothing_but_optics_is_seen():
     """All materials with equal optical properties: the spectrum must not know which is which."""
     batch = batch_of(*MATERIALS)

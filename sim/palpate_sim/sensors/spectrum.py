@@ -175,8 +175,23 @@ def measure(
     Returns:
         (N, C) reflectance on the reported axis `WAVELENGTH_NM`, 1 = white tile at the nominal stand-off.
     """
-    count = len(batch)
     seen = reflectance(batch, WAVELENGTH_NM + devices.wavelength_shift_nm, angle_rad)
+    return _scan(seen, devices, standoff_m, angle_rad, rng)
+
+
+def measure_table(
+    devices: DeviceDraw, standoff_m: float, angle_rad: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """(C,) one scan of the grey table, which has no bands; arguments as for `measure`."""
+    seen = np.full((1, len(WAVELENGTH_NM)), saunderson(np.array(TABLE_REFLECTANCE)))
+    return _scan(seen, devices, standoff_m, angle_rad, rng)[0]
+
+
+def _scan(
+    seen: Array, devices: DeviceDraw, standoff_m: Array | float, angle_rad: Array | float, rng: np.random.Generator
+) -> Array:
+    """(N, C) what a spectrometer reports of a noiseless reflectance: geometry, small tilt of the level, noise, gain."""
+    count = len(seen)
     distance = np.broadcast_to(np.asarray(standoff_m, float), (count,))
     falloff = (1.0 + (NOMINAL_STANDOFF_M / RANGE_M) ** 2) / (1.0 + (distance / RANGE_M) ** 2)
     geometry = falloff * np.cos(np.broadcast_to(np.asarray(angle_rad, float), (count,)))
