@@ -19,7 +19,7 @@ from palpate_sim.clearance import Clearance
 from palpate_sim.geometry import Point
 from palpate_sim.kinematics import ARM_JOINTS, FINGER_JOINTS, UrdfModel
 from palpate_sim.objects import Part
-from palpate_sim.scene import Quaternion, add_part, load_arm, load_fixtures, remove_part
+from palpate_sim.scene import Quaternion, add_part, load_arm, load_fixtures
 
 Array = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class CellRenderer:
         self._layers = [layer for layer in (self._fixtures, self._parts, self._arm) if layer is not None]
         bodies = load_fixtures(self._fixtures.client, self.model, collision=False)
         self._fixture_labels = {body: FIXTURE for entries in bodies.values() for body in entries}
-        self._bodies: list[tuple[int, int]] = []
+        self._bodies: list[int] = []
         self._generation = 0
         self._merged: dict[int, tuple[object, Picture]] = {}
         self._spheres: Clearance | None = None
@@ -121,8 +121,8 @@ class CellRenderer:
 
     def set_parts(self, parts: list[Part]) -> None:
         """Exchange the parts that lie in the cell."""
-        for body, shape in self._bodies:
-            remove_part(self._parts.client, body, shape)
+        for body in self._bodies:
+            pybullet.removeBody(body, physicsClientId=self._parts.client)
         self._bodies = [
             add_part(
                 self._parts.client, part.shape, part.dimensions_m, 0.0, part.rgb, (0.0, 0.0, -1.0), (0, 0, 0, 1),
@@ -140,7 +140,7 @@ class CellRenderer:
             poses: of the parts that were set, in their order.
             joints: 7 arm joints rad and 2 fingers m; None draws no arm.
         """
-        for (body, _), pose in zip(self._bodies, poses, strict=True):
+        for body, pose in zip(self._bodies, poses, strict=True):
             pybullet.resetBasePositionAndOrientation(
                 body, pose.position, pose.orientation, physicsClientId=self._parts.client
             )
@@ -151,7 +151,7 @@ class CellRenderer:
             return known[1]
         pictures = [self._fixtures.draw(camera, "still", self._fixture_labels)]
         if self._bodies:
-            labels = {body: FIRST_PART + k for k, (body, _) in enumerate(self._bodies)}
+            labels = {body: FIRST_PART + k for k, body in enumerate(self._bodies)}
             pictures.append(self._parts.draw(camera, (self._generation, tuple(poses)), labels))
         if visible:
             assert joints is not None and self._arm is not None

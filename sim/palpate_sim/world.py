@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame
 from palpate_sim.arm import FINGER_LINKS, TOOL_LINKS, ArmReading, SimArm, tool_tips
-from palpate_sim.geometry import pose_matrix, quaternion_matrix, ray_distance, yaw_quaternion
+from palpate_sim.geometry import cross, pose_matrix, quaternion_matrix, ray_distance, yaw_quaternion
 from palpate_sim.kinematics import UrdfModel
 from palpate_sim.motion import PERIOD_S, ArmCommand
 from palpate_sim.objects import Part
-from palpate_sim.scene import Quaternion, add_part, load_fixtures, remove_part
+from palpate_sim.scene import Quaternion, add_part, load_fixtures
 from palpate_sim.touch import Touch, TouchModel
 
 Array = NDArray[np.float64]
@@ -27,8 +27,8 @@ GRAVITY_M_S2 = 9.81
 MAT_FRICTION = 1.0
 """The table has a silicone mat: the part's friction against silicone is the pair's."""
 WATER_ON_SILICONE = 0.75
-NEAR_M = 0.16
-"""Tool tips farther than this from a part's centre cannot touch it (half diagonal of the largest part, and a margin)."""
+CLOSING_SPEED_M_S = 3.0
+"""No tip and part come nearer to each other than that fast."""
 REST_GAP_M = 2e-5
 
 
@@ -38,17 +38,18 @@ class PartBody:
 
     Attributes:
         part: its properties.
-        body, shape: ids in PyBullet.
+        body: id in PyBullet.
         touch: its contact laws.
         position, orientation: newest pose (quaternion x, y, z, w).
+        look_again: per tool frame, the step at which it may touch at the earliest.
     """
 
     part: Part
     body: int
-    shape: int
     touch: TouchModel
     position: tuple[float, float, float]
     orientation: Quaternion
+    look_again: list[int]
 
     @property
     def pose(self) -> Array:
@@ -84,7 +85,7 @@ class World:
         pybullet.setPhysicsEngineParameter(
             numSolverIterations=50, deterministicOverlappingPairs=1, physicsClientId=self.client
         )
-        self.fixtures = load_fixtures(self.client, model)
+        self.fixtures = load_fixtures(self.client, model, collision=True)
         for bodies in self.fixtures.values():
             for body in bodies:
                 pybullet.changeDynamics(body, -1, lateralFriction=MAT_FRICTION, physicsClientId=self.client)
@@ -93,9 +94,10 @@ class World:
         self.tap_released = False
         tips = tool_tips(model)
         self._frames = tuple(tips)
-        self._tips = np.stack([tip for tip, _ in tips.values()], axis=1)
-        self._axes = np.stack([axis for _, axis in tips.values()], axis=1)
-        self._last_tips: Array | None = None
+        self._tips = [tip for tip, _ in tips.values()]
+        self._axes = [axis for _, axis in tips.values()]
+        self._last_pose = self.arm.sensor_pose()
+        self._count = 0
         self._fixture_names = {body: name for name, bodies in self.fixtures.items() for body in bodies}
 
     def close(self) -> None:
@@ -108,7 +110,7 @@ class World:
         """Lay a part flat on the table; it is at rest there, so no time passes."""
         position = (x, y, 0.5 * part.dimensions_m[2] + REST_GAP_M)
         orientation = yaw_quaternion(yaw_rad)
-        body, shape = add_part(
+        body = add_part(
             self.client, part.shape, part.dimensions_m, part.mass_kg, part.rgb, position, orientation
         )
         friction = material_friction(part)
@@ -120,14 +122,14 @@ class World:
             pybullet.setCollisionFilterPair(
                 self.arm.body, body, self.arm.links[link], -1, 0, physicsClientId=self.client
             )
-        entry = PartBody(part, body, shape, TouchModel(part, rng), position, orientation)
+        entry = PartBody(part, body, TouchModel(part, rng), position, orientation, [0] * len(self._frames))
         self.parts.append(entry)
         return entry
 
     def clear(self) -> None:
         """Take all parts away."""
         for entry in self.parts:
-            remove_part(self.client, entry.body, entry.shape)
+            pybullet.removeBody(entry.body, physicsClientId=self.client)
         self.parts.clear()
 
     def step(self, command: ArmCommand) -> WorldState:
@@ -145,42 +147,43 @@ class World:
         return state
 
     def _touch(self, state: WorldState) -> None:
-        """Add the forces between tool and parts to the wrench, and push the parts."""
-        tips = state.rotation @ self._tips + state.origin[:, None]
-        last, self._last_tips = self._last_tips, tips
-        middle = tips[:, 0]
-        for entry in self.parts:
-            px, py, pz = entry.position
-            if abs(middle[0] - px) > NEAR_M or abs(middle[1] - py) > NEAR_M or abs(middle[2] - pz) > NEAR_M:
-                continue
-            turn = quaternion_matrix(entry.orientation)
-            axes = state.rotation @ self._axes
-            at = np.array(entry.position)
-            local_tips, local_axes = turn.T @ (tips - at[:, None]), turn.T @ axes
-            for k, frame in enumerate(self._frames):
-                gap, local_normal = entry.touch.gap(frame, local_tips[:, k], local_axes[:, k])
-                if gap >= 0.0:
-                    continue
-                normal = turn @ np.array(local_normal)
-                pressed = entry.touch.normal_force(frame, -gap, tap=self.tap_released)
-                velocity = np.zeros(3) if last is None else (tips[:, k] - last[:, k]) / PERIOD_S
-                velocity -= self._surface_velocity(entry, tips[:, k])
-                closing = -float(velocity @ normal)
-                velocity += closing * normal
-                force = pressed * normal + entry.touch.friction(pressed, velocity, PERIOD_S)
-                self._push(state, entry, tips[:, k], force)
-                state.touches.append(Touch(frame, entry.touch, -gap, pressed, closing, tips[:, k], normal))
+        """Add the forces between tool and parts to the wrench, and push the parts.
 
-    def _push(self, state: WorldState, entry: PartBody, point: Array, force: Array) -> None:
+        A tip that is far from a part is looked at again only when it could have got there.
+        """
+        self._count += 1
+        last, self._last_pose = self._last_pose, (state.rotation, state.origin)
+        for entry in self.parts:
+            for k, frame in enumerate(self._frames):
+                if self._count < entry.look_again[k]:
+                    continue
+                tip = state.rotation @ self._tips[k] + state.origin
+                turn = quaternion_matrix(entry.orientation)
+                axis = turn.T @ (state.rotation @ self._axes[k])
+                gap, local_normal = entry.touch.gap(frame, turn.T @ (tip - entry.position), axis)
+                if gap >= 0.0:
+                    entry.look_again[k] = self._count + 1 + int(gap / (CLOSING_SPEED_M_S * PERIOD_S))
+                    continue
+                velocity = (tip - last[0] @ self._tips[k] - last[1]) / PERIOD_S - self._surface_velocity(entry, tip)
+                self._press(state, entry, frame, -gap, tip, turn @ np.array(local_normal), velocity)
+
+    def _press(
+        self, state: WorldState, entry: PartBody, frame: Frame, depth: float, tip: Array, normal: Array, velocity: Array
+    ) -> None:
+        pressed = entry.touch.normal_force(frame, depth, tap=self.tap_released)
+        closing = -float(velocity @ normal)
+        along = velocity + closing * normal
+        force = pressed * normal + entry.touch.friction(pressed, along, PERIOD_S)
         pybullet.applyExternalForce(
-            entry.body, -1, (-force).tolist(), point.tolist(), pybullet.WORLD_FRAME, physicsClientId=self.client
+            entry.body, -1, (-force).tolist(), tip.tolist(), pybullet.WORLD_FRAME, physicsClientId=self.client
         )
-        local, arm = state.rotation.T @ force, state.rotation.T @ (point - state.origin)
-        state.wrench = state.wrench + np.concatenate([local, np.cross(arm, local)])
+        local, arm = state.rotation.T @ force, state.rotation.T @ (tip - state.origin)
+        state.wrench = state.wrench + np.concatenate([local, cross(arm, local)])
+        state.touches.append(Touch(frame, entry.touch, depth, pressed, closing, tip, normal))
 
     def _surface_velocity(self, entry: PartBody, point: Array) -> Array:
         linear, angular = pybullet.getBaseVelocity(entry.body, physicsClientId=self.client)
-        return np.array(linear) + np.cross(np.array(angular), point - np.array(entry.position))
+        return np.array(linear) + cross(angular, point - entry.position)
 
     def collision(self) -> str:
         """What the arm hits that it must not: a fixture, or a part with something else than the fingers; else empty."""
@@ -204,8 +207,8 @@ class World:
     def fibre_view(self, state: WorldState, reach_m: float = 0.3) -> tuple[PartBody | None, float, float]:
         """What the fibre looks at: part (None: the table), distance m, angle to the surface's normal rad."""
         k = self._frames.index(Frame.FIBRE)
-        origin = state.rotation @ self._tips[:, k] + state.origin
-        axis = state.rotation @ self._axes[:, k]
+        origin = state.rotation @ self._tips[k] + state.origin
+        axis = state.rotation @ self._axes[k]
         table = origin[2] / max(-float(axis[2]), 1e-6)
         found: tuple[PartBody | None, float, float] = (
             None, float(table), float(np.arccos(np.clip(-axis[2], -1.0, 1.0)))
