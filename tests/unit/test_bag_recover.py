@@ -216,6 +216,7 @@ def test_kill_9_loses_less_than_the_last_second(tmp_path, seed):
         [sys.executable, "-c", RECORDER, str(tmp_path / "bag"), str(Path(__file__).parent)],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     time.sleep(random.Random(seed).uniform(1.5, 2.5))
     killed_ns = time.time_ns()

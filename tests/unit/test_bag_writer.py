@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import bag_samples as samples
 import pytest
@@ -35,7 +36,7 @@ def mcap_messages(path):
 
 
 def by_topic(messages):
-    grouped = {}
+    grouped: dict[str, list] = {}
     for topic, stamp, data in messages:
         grouped.setdefault(topic, []).append((stamp, data))
     return grouped
@@ -51,7 +52,7 @@ def test_rosbags_decodes_with_the_definitions_in_the_bag(tmp_path):
     with AnyReader([tmp_path / "bag"]) as reader:
         seen = 0
         for connection, _, data in reader.messages():
-            message = reader.deserialize(data, connection.msgtype)
+            message: Any = reader.deserialize(data, connection.msgtype)
             if connection.msgtype == samples.SPECTRUM:
                 assert message.device_serial.startswith("serial-")
                 assert message.values.shape == (228,)
@@ -64,7 +65,7 @@ def test_mcap_ros2_support_decodes_every_message(tmp_path):
     expected = by_topic(written)
     found = mcap_messages(tmp_path / "bag" / "bag_0.mcap")
     assert Counter(channel.topic for _, channel, _, _ in found) == {t: len(m) for t, m in expected.items()}
-    numbers = Counter()
+    numbers: Counter[str] = Counter()
     for schema, channel, message, decoded in found:
         stamp, data = expected[channel.topic][numbers[channel.topic]]
         numbers[channel.topic] += 1
@@ -201,7 +202,7 @@ def test_full_disk_keeps_what_is_written_and_says_so(tmp_path, monkeypatch, free
         release(files)
 
     monkeypatch.setattr(splits.SplitFiles, "release_reserve", give_back)
-    reasons = []
+    reasons: list[str] = []
     writer = BagWriter(tmp_path / "bag", samples.CUSTOM, samples.SMALL, on_stop=reasons.append)
     channels = samples.declare(writer)
     messages = list(samples.stream(3000))
@@ -228,6 +229,7 @@ sys.path.insert(0, sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 import bag_samples as samples
 from pathlib import Path
+from typing import Any
 from palpate_nodes.bag import splits
 from palpate_nodes.bag.writer import BagWriter, RecordingError
 splits.RESERVE_BYTES = 10_000
