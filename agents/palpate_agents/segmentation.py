@@ -32,6 +32,8 @@ MAX_SPOTS = 8
 MAX_SPOT_TILT_RAD = 0.45
 MIN_SOLIDITY = 0.87
 """Area over area of the convex hull; two parts that touch at an angle stay below (aligned ones cannot be told)."""
+MAX_HOLES = 0.95
+"""With more, no height is known and so no volume."""
 GUESSED_HEIGHT_M = 0.03
 """Where depth saw nothing of the part: a guarded descent from here finds the surface."""
 
@@ -163,7 +165,8 @@ def _measure(
     if touching:
         notes.append(f"{count} parts in the region" if count > 1 else "the outline is not convex: parts may touch")
     if seen.sum() >= 20:
-        top = float(np.percentile(height[seen], 95))
+        high = height[seen]
+        top = float(np.median(high[high > 0.6 * np.percentile(high, 95)]))
     else:
         top = GUESSED_HEIGHT_M
         notes.append("depth saw nothing of the part: its height is a guess")
@@ -172,8 +175,8 @@ def _measure(
     surface = np.where(seen[..., None], points, lifted)
     surface[..., 2] = np.where(seen, table_height_m + height, surface[..., 2])
     inner = surface[mask]
-    (cx, cy), length, width, yaw = _rectangle(inner[:, :2], pixel_m)
-    volume = _volume(surface, mask, table_height_m, pixel_m) if hole_fraction < 0.5 else np.nan
+    (cx, cy), length, width, yaw = _rectangle(inner[:, :2])
+    volume = _volume(surface, mask, table_height_m, pixel_m) if hole_fraction < MAX_HOLES else np.nan
     spots, roughness = _spots(surface, mask, pixel_m, np.array([cx, cy]), length)
     if not spots:
         spots = (Spot((cx, cy, table_height_m + top), (0.0, 0.0, 1.0), np.nan, 0.0),)
@@ -290,7 +293,7 @@ def _components(candidate: NDArray[np.bool_], pixel_m: float) -> tuple[NDArray[n
     return filled.astype(bool), int(np.sum(areas >= 0.25 * areas[best])), float(filled.sum() / hull.sum())
 
 
-def _rectangle(xy: FloatArray, pixel_m: float) -> tuple[tuple[float, float], float, float, float]:
+def _rectangle(xy: FloatArray) -> tuple[tuple[float, float], float, float, float]:
     """Centre, length, width and yaw of the smallest rectangle, extents cut at 1 % against outliers."""
     centre = np.median(xy, axis=0)
     (_, _), (_, _), degrees = cv2.minAreaRect(((xy - centre) * 1e3).astype(np.float32))
@@ -298,7 +301,7 @@ def _rectangle(xy: FloatArray, pixel_m: float) -> tuple[tuple[float, float], flo
     axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     local = (xy - centre) @ axes.T
     low, high = np.percentile(local, [1.0, 99.0], axis=0)
-    sizes = (high - low) / 0.98 + pixel_m
+    sizes = (high - low) / 0.98  # the half pixel beyond the centres is what noise adds at the edges
     middle = centre + ((low + high) / 2) @ axes
     if sizes[0] < sizes[1]:
         sizes, angle = sizes[::-1], angle + np.pi / 2

@@ -10,6 +10,7 @@ import pytest
 import synthetic_windows as syn
 
 from palpate_agents.encoders import tactile, thermal, visual
+from palpate_agents.encoders.context import UnloadedWrench
 from palpate_agents.encoders.features import (
     FEATURE_NAMES,
     FeatureConfig,
@@ -144,7 +145,44 @@ def test_lift_in_a_tilted_pose_is_doubted():
     windows.sensor_rotation = windows.sensor_rotation @ turn
     features = extract(execution, windows, context.after(execution, windows))
     assert 0 < features.reliability[T] < 0.5
-    assert "tilted" in features.reasons[T]
+    assert "degrees away" in features.reasons[T]
+
+
+def tilted(angle):
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    return turn @ syn.SENSOR_ROTATION
+
+
+def test_weight_and_bias_are_told_apart_by_two_poses():
+    bias, weight = np.array([0.3, -0.2, 0.1]), -9.0
+    poses = [tilted(a) for a in (0.0, 0.9)]
+    known = [UnloadedWrench(weight * r[2] + bias, r) for r in poses]
+    third = tilted(0.5)
+    force, reliability, reason = tactile.unloaded_force(known, third)
+    assert force == pytest.approx(weight * third[2] + bias, abs=1e-9)
+    assert reliability > 0.8
+    assert reason == ""
+    assert tactile.unloaded_force(known, tilted(0.92))[0] == pytest.approx(known[1].force_n)
+
+
+def test_a_look_gives_the_unloaded_wrench_only_from_when_the_arm_stands_still():
+    execution, windows = syn.look()
+    windows.joint_positions[:, 0] = np.minimum(windows.joint_times_s, 0.6)
+    windows.wrench[windows.wrench_times_s < 0.6, :3] += 5.0
+    unloaded = PartContext().after(execution, windows).unloaded
+    assert len(unloaded) == 1
+    assert unloaded[0].force_n == pytest.approx(syn.TOOL_FORCE_N, abs=0.01)
+    windows.joint_positions[:, 0] = windows.joint_times_s
+    assert PartContext().after(execution, windows).unloaded == ()
+
+
+def test_the_newest_unloaded_wrench_of_a_pose_replaces_the_older_one():
+    context = looked()
+    execution, windows = syn.press()
+    windows.wrench[:, :3] += 0.5
+    again = context.after(execution, windows)
+    assert len(again.unloaded) == 1
+    assert again.unloaded[0].force_n == pytest.approx(syn.TOOL_FORCE_N + 0.5, abs=0.01)
 
 
 # Thermal.

@@ -18,6 +18,9 @@ from palpate_agents.segmentation import PartView, Region, region_around, segment
 GUARD_S = 0.02
 """Samples closer than this before the detected contact may already carry force (detection is late by a few ms)."""
 MIN_UNLOADED_SAMPLES = 20
+SAME_POSE_RAD = 0.05
+STILL_RAD_S = 0.02
+"""Joint speed below which a moving arm counts as still."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class PartContext:
         table_height_m: z of the table, base frame.
         region: where a part may lie.
         view: segmentation of the newest picture.
-        unloaded: newest wrench with nothing touching.
+        unloaded: wrenches with nothing touching, the newest of each pose of the sensor.
         thermal_c, thermal_camera: first thermal picture of the part, before anything touched it.
     """
 
@@ -107,7 +110,7 @@ class PartContext:
     table_height_m: float = 0.0
     region: Region = field(default_factory=lambda: region_around((0.5, 0.0, 0.0)))
     view: PartView | None = None
-    unloaded: UnloadedWrench | None = None
+    unloaded: tuple[UnloadedWrench, ...] = ()
     thermal_c: FloatArray | None = None
     thermal_camera: CameraGeometry | None = None
 
@@ -127,22 +130,33 @@ class PartContext:
             changed["thermal_c"] = np.asarray(windows.thermal_before_c, np.float64)
             changed["thermal_camera"] = windows.thermal_camera
         if execution.primitive not in (Primitive.LIFT, Primitive.PLACE):
-            unloaded = unloaded_wrench(execution, windows)
-            if unloaded is not None:
-                changed["unloaded"] = unloaded
+            new = unloaded_wrench(execution, windows)
+            if new is not None:
+                others = [u for u in self.unloaded if u.rotation[2] @ new.rotation[2] < np.cos(SAME_POSE_RAD)]
+                changed["unloaded"] = (*others, new)
         return replace(self, **changed) if changed else self
 
 
 def unloaded_wrench(execution: ProbeExecution, windows: ProbeWindows) -> UnloadedWrench | None:
-    """Median wrench of the last 0.3 s before contact (of a whole LOOK), and the sensor's rotation then.
+    """Median wrench of the last 0.3 s before contact (of a LOOK: while the arm stands still at its end).
 
     None when there are fewer than 20 finite samples or the arm's pose is unknown.
     """
     times, wrench = valid_wrench(windows)
-    if execution.primitive is not Primitive.LOOK:
+    joint_times = np.asarray(windows.joint_times_s, np.float64)
+    if not len(times) or len(joint_times) < 2:
+        return None
+    if execution.primitive is Primitive.LOOK:
+        positions = np.asarray(windows.joint_positions, np.float64)
+        if positions.ndim != 2 or len(positions) != len(joint_times):
+            return None
+        moving = np.abs(np.diff(positions, axis=0)).max(axis=1) > STILL_RAD_S * np.diff(joint_times)
+        start = joint_times[1:][moving][-1] if moving.any() else joint_times[0]
+        free = times > max(start + GUARD_S, times[-1] - 0.3)
+    else:
         free = (times < -GUARD_S) & (times > -0.3 - GUARD_S)
-        times, wrench = times[free], wrench[free]
-    if len(times) < MIN_UNLOADED_SAMPLES or not len(windows.joint_times_s):
+    times, wrench = times[free], wrench[free]
+    if len(times) < MIN_UNLOADED_SAMPLES:
         return None
     rotation = rotation_at(windows, float(np.median(times)))
     return None if rotation is None else UnloadedWrench(np.median(wrench[:, :3], axis=0), rotation)

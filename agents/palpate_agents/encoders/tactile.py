@@ -6,6 +6,8 @@ bias is needed. The sign convention of the sensor (force on the tool or by it) d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from palpate_agents.encoders.context import (
     MIN_UNLOADED_SAMPLES,
     PartContext,
     Reading,
+    UnloadedWrench,
     Unusable,
     reading,
     rotation_at,
@@ -28,7 +31,7 @@ NAMES: tuple[str, ...] = (
     "tap_log10_contact_time_s", "tap_restitution", "tap_log10_peak_m_s2", "tap_log10_modulus_pa",
     "tap_peak_shape", "tap_asymmetry", "tap_ringing_fraction", "tap_speed_m_s",
     "slide_friction", "slide_friction_slope", "slide_ripple_fraction", "slide_ripple_log10_frequency_hz",
-    "slide_start_friction", "slide_normal_force_n", "slide_speed_m_s",
+    "slide_normal_force_n", "slide_speed_m_s",
     "lift_log10_mass_kg", "lift_log10_density_kg_m3", "lift_noise_n",
 )  # fmt: skip
 
@@ -36,8 +39,11 @@ BALL_RADIUS_M = 0.005
 """Of the probe's ball tip (PHYSICS.md); only scales the modulus feature."""
 GRAVITY_M_S2 = 9.80665
 MIN_HOLD_SAMPLES = 50
-MAX_TILT_RAD = 0.09
-"""Beyond 5 degrees between two poses the sensor's bias no longer cancels when the part is weighed."""
+SETTLE_SAMPLES = 100
+NEAR_RAD = 0.09
+"""Below 5 degrees between two poses the sensor's bias cancels when the part is weighed."""
+MIN_SPREAD_RAD = 0.3
+"""Poses must differ by so much before weight and bias can be told apart."""
 
 
 def extract_tactile(execution: ProbeExecution, windows: ProbeWindows, context: PartContext) -> Reading:
@@ -80,21 +86,22 @@ def contact_forces(
     stuck = (np.abs(wrench[:, :3]) == peak) & (peak > 1.0)
     if stuck.sum(axis=0).max() > 10:
         reliability, reason = 0.3, "saturated: the wrench is stuck at its largest value"
-    free = unloaded_wrench(execution, windows)
-    if free is None:
-        free = context.unloaded
-        reliability, reason = 0.5 * reliability, reason or "no free samples before contact"
     rotation = rotation_at(windows, 0.0)
     if rotation is None:
         raise Unusable("missing: no joint states in the window")
-    if free is None:
-        raise Unusable("the tool's weight is unknown: no free wrench before contact")
-    force = (wrench[:, :3] - free.force_n) @ rotation.T
+    free = unloaded_wrench(execution, windows)
+    if free is not None:
+        empty = free.force_n
+    else:
+        empty, trust, _ = unloaded_force(context.unloaded, rotation)
+        reliability, reason = 0.5 * trust * reliability, reason or "no free samples before contact"
+    force = (wrench[:, :3] - empty) @ rotation.T
     normal = np.asarray(execution.contact_normal, np.float64)
     along = force @ normal
     tangential = force - along[:, None] * normal
+    # Pressing is what the contact does most of the time; single samples at the touch may ring the other way.
     held = along[times > 0]
-    sign = 1.0 if not len(held) or held[np.argmax(np.abs(held))] >= 0 else -1.0
+    sign = -1.0 if len(held) and np.median(held) < 0 else 1.0
     return times, sign * along, tangential, reliability, reason
 
 
@@ -218,6 +225,8 @@ def _slide(execution: ProbeExecution, windows: ProbeWindows, context: PartContex
     """Friction coefficient |Ft| / Fn while the tip moves along the surface, its slope, and the ripple of stick-slip."""
     times, normal, tangential, reliability, reason = contact_forces(execution, windows, context)
     moving = _sliding(times, execution, windows) & (normal > 0.3)
+    # Setting the tool in motion takes a force that is not friction.
+    moving &= np.cumsum(moving) > SETTLE_SAMPLES
     if moving.sum() < 50:
         raise Unusable(f"{moving.sum()} samples while sliding in contact, at least 50 are needed")
     t, fn = times[moving], normal[moving]
@@ -240,7 +249,6 @@ def _slide(execution: ProbeExecution, windows: ProbeWindows, context: PartContex
         "slide_friction_slope": float(line[0] * (t[-1] - t[0]) / max(mu, 0.02)),
         "slide_ripple_fraction": float(ripple.std() / max(mu, 0.02)),
         "slide_ripple_log10_frequency_hz": np.log10(peak) if peak > 0 else np.nan,
-        "slide_start_friction": float(np.median(ratio[: max(5, len(ratio) // 10)])),
         "slide_normal_force_n": float(np.median(fn)),
         "slide_speed_m_s": execution.speed_m_s,
     }
@@ -263,23 +271,48 @@ def _sliding(times: FloatArray, execution: ProbeExecution, windows: ProbeWindows
 def _lift(execution: ProbeExecution, windows: ProbeWindows, context: PartContext) -> Reading:
     """Mass from the weight that the sensor carries more than the empty tool; density with the volume seen by depth."""
     times, wrench = valid_wrench(windows)
-    if len(times) < 20:
+    if len(times) < MIN_UNLOADED_SAMPLES:
         raise Unusable("missing: no wrench while the part was held")
     rotation = rotation_at(windows, float(times[-1]))
-    empty = context.unloaded
-    if empty is None or rotation is None:
-        raise Unusable("the weight of the empty tool is unknown: no free wrench before the lift")
-    # Bias is fixed in the sensor frame and cancels when gravity points the same way in it both times.
-    tilt = float(np.arccos(np.clip(rotation[2] @ empty.rotation[2], -1.0, 1.0)))
-    force = wrench[len(wrench) // 3 :, :3]
-    down = rotation[2]
-    weight = abs(float((np.median(force, axis=0) - empty.force_n) @ down))
-    mass = weight / GRAVITY_M_S2
-    noise = float(np.std(force @ down))
-    found = {"lift_log10_mass_kg": np.log10(max(mass, 1e-5)), "lift_noise_n": noise}
+    if rotation is None:
+        raise Unusable("missing: no joint states in the window")
+    empty, reliability, reason = unloaded_force(context.unloaded, rotation)
+    force, down = wrench[len(wrench) // 3 :, :3], rotation[2]
+    mass = abs(float((np.median(force, axis=0) - empty) @ down)) / GRAVITY_M_S2
+    found = {"lift_log10_mass_kg": np.log10(max(mass, 1e-5)), "lift_noise_n": float(np.std(force @ down))}
     volume = context.view.volume_m3 if context.view is not None and context.view.found else np.nan
     if np.isfinite(volume) and volume > 1e-7 and mass > 1e-4:
         found["lift_log10_density_kg_m3"] = np.log10(mass / volume)
-    if tilt > MAX_TILT_RAD:
-        return reading(NAMES, found, 0.2, f"the sensor tilted by {np.degrees(tilt):.0f} degrees between the weighings")
-    return reading(NAMES, found, 1.0)
+    return reading(NAMES, found, reliability, reason)
+
+
+def unloaded_force(known: Sequence[UnloadedWrench], rotation: FloatArray) -> tuple[FloatArray, float, str]:
+    """Force that the empty tool shows in a pose, from what it showed in others.
+
+    In the sensor's frame the tool's weight turns with the pose and the bias does not: `F = w R^T z + b`. A pose close
+    to a known one takes that one's force; otherwise weight and bias are fitted to poses that differ enough.
+
+    Args:
+        known: unloaded wrenches of earlier poses.
+        rotation: (3, 3) sensor in the base frame.
+
+    Returns:
+        (3,) N in the sensor frame, reliability 0..1 and its reason.
+
+    Raises:
+        Unusable: no unloaded wrench is known.
+    """
+    if not known:
+        raise Unusable("the weight of the empty tool is unknown: no free wrench before the lift")
+    downs = np.array([u.rotation[2] for u in known])
+    angles = np.arccos(np.clip(downs @ rotation[2], -1.0, 1.0))
+    nearest = int(np.argmin(angles))
+    if angles[nearest] < NEAR_RAD:
+        return known[nearest].force_n, 1.0, ""
+    spread = float(np.arccos(np.clip((downs @ downs.T).min(), -1.0, 1.0)))
+    if spread < MIN_SPREAD_RAD:
+        away = f"{np.degrees(angles[nearest]):.0f} degrees"
+        return known[nearest].force_n, 0.2, f"the tool's weight is known only in a pose that is {away} away"
+    rows = np.concatenate([np.column_stack([down, np.eye(3)]) for down in downs])
+    solution, *_ = np.linalg.lstsq(rows, np.concatenate([u.force_n for u in known]), rcond=None)
+    return solution[0] * rotation[2] + solution[1:], 0.9, ""

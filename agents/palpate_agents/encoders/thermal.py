@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from palpate_agents.encoders.context import PartContext, Reading, Unusable, reading
+from palpate_agents.encoders.context import GUARD_S, PartContext, Reading, Unusable, reading
 from palpate_agents.encoders.visual import NOT_MEASURED
 from palpate_agents.observation import CameraGeometry, FloatArray, Outcome, Primitive, ProbeExecution, ProbeWindows
 from palpate_agents.segmentation import project
 
 DIP_TIMES_S = (0.2, 0.5, 1.0, 1.5, 2.0)
-SPOT_TIMES_S = (0.4, 0.7, 1.0, 1.4)
+SPOT_TIMES_S = (0.7, 1.0, 1.4)
 """After the end of the dwell."""
 
 NAMES: tuple[str, ...] = (
@@ -150,11 +150,11 @@ def _pad(execution: ProbeExecution, windows: ProbeWindows, part_c: float) -> tup
         raise Unusable("missing: no pad temperatures")
     good = np.isfinite(times) & np.isfinite(faces[:, pad])
     times, face = times[good], faces[good, pad]
-    before = times <= 0.0
+    before = times < -GUARD_S  # the touch is detected a few milliseconds late
     held = (times > 0.0) & (times <= execution.dwell_s + 1e-6)
     if not before.any() or held.sum() < 4:
         raise Unusable(f"{before.sum()} pad readings before and {held.sum()} in contact, 1 and 4 are needed")
-    if np.diff(times[before | held]).max(initial=0.0) > MAX_PAD_GAP_S:
+    if np.diff(times[times <= execution.dwell_s]).max(initial=0.0) > MAX_PAD_GAP_S:
         raise Unusable(f"stale: more than {MAX_PAD_GAP_S:g} s between pad readings")
     start = float(np.mean(face[before][-5:]))
     if not np.isfinite(part_c):
