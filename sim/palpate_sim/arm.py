@@ -1,4 +1,8 @@
-"""The Panda in PyBullet: position-controlled joints, a hand with coupled fingers, and the force/torque sensor."""
+"""The Panda in PyBullet: position-controlled joints, a hand with coupled fingers, and the force/torque sensor.
+
+The sensor's wrench is the weight and inertia of what hangs on it plus the contact forces on those bodies. PyBullet's own
+joint reaction is not used: with a part in the fingers it is wrong by several grams, while contact forces add up exactly.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,17 @@ import pybullet
 from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame
-from palpate_sim.geometry import quaternion_matrix
+from palpate_sim.geometry import cross, quaternion_matrix
 from palpate_sim.kinematics import ARM_JOINTS, FINGER_JOINTS, UrdfModel
-from palpate_sim.motion import ArmCommand
+from palpate_sim.motion import PERIOD_S, ArmCommand
 from palpate_sim.planning import HOME
 from palpate_sim.scene import load_arm
 
 Array = NDArray[np.float64]
 
+Vector = tuple[float, float, float]
+
+GRAVITY_M_S2 = 9.81
 SENSOR_JOINT = "force_torque_joint"
 TOOL_LINKS = ("probe_tool", "ball_tip", "warm_pad_0", "warm_pad_1", "spectrometer_fibre")
 FINGER_LINKS = ("panda_leftfinger", "panda_rightfinger")
@@ -31,7 +38,15 @@ FINGER_FRICTION = 1.0
 
 @dataclass(slots=True)
 class ArmReading:
-    """Joint positions, velocities, efforts (7,) rad, rad/s, N m; fingers likewise (2,) m, m/s, N; wrench (6,) N, N m."""
+    """State after a step.
+
+    Attributes:
+        q, velocity, effort: of the 7 joints, rad, rad/s, N m.
+        fingers, finger_velocity, finger_effort: of the two fingers, m, m/s, N.
+        rotation, origin: force/torque sensor's frame in the base frame, (3, 3) and (3,) m.
+        wrench: (6,) N and N m, sensor frame: weight, inertia and PyBullet's contacts of hand and tool.
+        contacts: PyBullet's contact points of the arm.
+    """
 
     q: list[float]
     velocity: list[float]
@@ -39,7 +54,10 @@ class ArmReading:
     fingers: tuple[float, float]
     finger_velocity: tuple[float, float]
     finger_effort: tuple[float, float]
+    rotation: Array
+    origin: Array
     wrench: Array
+    contacts: tuple[tuple, ...]
 
 
 class SimArm:
@@ -55,13 +73,14 @@ class SimArm:
         self._arm = [joints[name] for name in ARM_JOINTS]
         self._fingers = [joints[name] for name in FINGER_JOINTS]
         self._sensor = joints[SENSOR_JOINT]
-        self._read = [*self._arm, *self._fingers, self._sensor]
+        self._read = [*self._arm, *self._fingers]
         self._gains = [POSITION_GAIN] * len(self._arm)
         self._velocity_gains = [1.0] * len(self._arm)
         self._grip: tuple[float, float] | None = None
-        pybullet.enableJointForceTorqueSensor(self.body, self._sensor, 1, physicsClientId=client)
-        dynamics = pybullet.getDynamicsInfo(self.body, self._sensor, physicsClientId=client)
-        self._sensor_com = np.array(dynamics[3])
+        self._mass, self._center, self._inertia = model.inertia_below(Frame.FORCE_TORQUE)
+        link_center = np.array(pybullet.getDynamicsInfo(self.body, self._sensor, physicsClientId=client)[3])
+        self._center_from_link = self._center - link_center
+        self._last_velocity: tuple[Array, Array] | None = None
         for link in range(-1, count):
             pybullet.changeDynamics(
                 self.body, link, linearDamping=0.0, angularDamping=0.0, jointDamping=0.0, physicsClientId=client
@@ -102,14 +121,16 @@ class SimArm:
                 )  # fmt: skip
 
     def read(self) -> ArmReading:
-        """State after the last step. The wrench is what hangs on the sensor: weight, inertia, contacts of the hand."""
+        """State after the last step."""
         states = pybullet.getJointStates(self.body, self._read, physicsClientId=self.client)
-        reaction = states[9][2]
-        fx, fy, fz, tx, ty, tz = (-v for v in reaction)
-        cx, cy, cz = self._sensor_com  # PyBullet reports about the link's centre of mass
-        wrench = np.array(
-            [fx, fy, fz, tx + cy * fz - cz * fy, ty + cz * fx - cx * fz, tz + cx * fy - cy * fx]
+        link = pybullet.getLinkState(
+            self.body, self._sensor, computeLinkVelocity=1, computeForwardKinematics=1, physicsClientId=self.client
         )
+        rotation, origin = quaternion_matrix(link[5]), np.array(link[4])
+        contacts = pybullet.getContactPoints(bodyA=self.body, physicsClientId=self.client)
+        wrench = self._weight_and_inertia(rotation, link[6], link[7])
+        if contacts:
+            wrench = wrench + self._contact_wrench(contacts, rotation, origin)
         return ArmReading(
             [s[0] for s in states[:7]],
             [s[1] for s in states[:7]],
@@ -117,15 +138,37 @@ class SimArm:
             (states[7][0], states[8][0]),
             (states[7][1], states[8][1]),
             (states[7][3], states[8][3]),
+            rotation,
+            origin,
             wrench,
+            contacts,
         )
 
-    def sensor_pose(self) -> tuple[Array, Array]:
-        """Rotation (3, 3) and position (3,) of the force/torque sensor's frame in the base frame."""
-        state = pybullet.getLinkState(
-            self.body, self._sensor, computeForwardKinematics=1, physicsClientId=self.client
-        )
-        return quaternion_matrix(state[5]), np.array(state[4])
+    def _weight_and_inertia(self, rotation: Array, linear: Vector, angular: Vector) -> Array:
+        """(6,) what the bodies behind the sensor weigh and resist; they move as one (the fingers are light)."""
+        turn = np.array(angular)
+        velocity = np.array(linear) + cross(angular, rotation @ self._center_from_link)
+        last, self._last_velocity = self._last_velocity, (velocity, turn)
+        if last is None:
+            last = velocity, turn
+        acceleration = (velocity - last[0]) / PERIOD_S
+        acceleration[2] += GRAVITY_M_S2
+        force = -self._mass * (rotation.T @ acceleration)
+        local_turn = rotation.T @ turn
+        spin = self._inertia @ (rotation.T @ (turn - last[1])) / PERIOD_S
+        torque = cross(self._center, force) - spin - cross(local_turn, self._inertia @ local_turn)
+        return np.concatenate([force, torque])
+
+    def _contact_wrench(self, contacts: tuple[tuple, ...], rotation: Array, origin: Array) -> Array:
+        """(6,) of all contact points on bodies behind the sensor."""
+        total, moment = np.zeros(3), np.zeros(3)
+        for point in contacts:
+            if point[3] < self._sensor or point[2] == self.body:
+                continue
+            force = point[9] * np.array(point[7]) + point[10] * np.array(point[11]) + point[12] * np.array(point[13])
+            total += force
+            moment += cross(point[5] - origin, force)
+        return np.concatenate([rotation.T @ total, rotation.T @ moment])
 
 
 def tool_tips(model: UrdfModel) -> dict[Frame, tuple[Array, Array]]:

@@ -116,14 +116,32 @@ class UrdfModel:
             raise ConfigError(f"link {link!r} is not in {self.path.name} below {base or 'its root'!r}")
         return joints[::-1]
 
-    def mass_below(self, link: str) -> float:
-        """Mass of a link and everything that hangs on it, kg."""
-        total = 0.0
+    def inertia_below(self, link: str) -> tuple[float, Array, Array]:
+        """A link and everything that hangs on it as one rigid body, all joints at zero.
+
+        Returns:
+            mass kg, centre of mass (3,) m and inertia about it (3, 3) kg m2, in the link's frame.
+        """
+        bodies = []
         for element in self.root.findall("link"):
-            name, mass = str(element.get("name")), element.find("inertial/mass")
-            if mass is not None and (name == link or any(j.parent == link for j in self.path_to(name))):
-                total += float(str(mass.get("value")))
-        return total
+            name, inertial = str(element.get("name")), element.find("inertial")
+            below = name == link or any(joint.parent == link for joint in self.path_to(name))
+            if inertial is None or not below:
+                continue
+            pose = self.fixed_transform(name, link) @ origin_transform(inertial.find("origin"))
+            mass, tensor = inertial.find("mass"), inertial.find("inertia")
+            if mass is None or tensor is None:
+                raise ConfigError(f"link {name!r} of the robot description has an incomplete <inertial>")
+            local = np.diag([float(tensor.get(key, 0.0)) for key in ("ixx", "iyy", "izz")])
+            rotation = pose[:3, :3]
+            bodies.append((float(mass.get("value", 0.0)), pose[:3, 3], rotation @ local @ rotation.T))
+        total = sum(mass for mass, _, _ in bodies)
+        center = sum((mass * at for mass, at, _ in bodies), np.zeros(3)) / total
+        inertia = np.zeros((3, 3))
+        for mass, at, own in bodies:
+            arm = at - center
+            inertia += own + mass * (arm @ arm * np.eye(3) - np.outer(arm, arm))
+        return total, center, inertia
 
     def fixed_transform(self, link: str, base: str | None = None) -> Array:
         """Pose (4, 4) of `link` in `base`, all joints between them at zero."""

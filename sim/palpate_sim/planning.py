@@ -46,7 +46,7 @@ class Planner:
         self.velocity = self.sensor_chain.velocity
         self.bins = bin_positions(self.model)
         self.bin_rim_m = bin_rim_m(self.model)
-        self.tool_mass_kg = self.model.mass_below(Frame.FORCE_TORQUE)
+        self.tool_mass_kg = self.model.inertia_below(Frame.FORCE_TORQUE)[0]
         self.tool_in_sensor = {
             frame: self.model.fixed_transform(frame, Frame.FORCE_TORQUE) for frame in frames if frame != Frame.GRASP
         }

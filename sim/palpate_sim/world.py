@@ -13,7 +13,7 @@ import pybullet
 from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame
-from palpate_sim.arm import FINGER_LINKS, TOOL_LINKS, ArmReading, SimArm, tool_tips
+from palpate_sim.arm import FINGER_LINKS, GRAVITY_M_S2, TOOL_LINKS, ArmReading, SimArm, tool_tips
 from palpate_sim.geometry import cross, pose_matrix, quaternion_matrix, ray_distance, yaw_quaternion
 from palpate_sim.kinematics import UrdfModel
 from palpate_sim.motion import PERIOD_S, ArmCommand
@@ -23,7 +23,6 @@ from palpate_sim.touch import Touch, TouchModel
 
 Array = NDArray[np.float64]
 
-GRAVITY_M_S2 = 9.81
 MAT_FRICTION = 1.0
 """The table has a silicone mat: the part's friction against silicone is the pair's."""
 WATER_ON_SILICONE = 0.75
@@ -96,7 +95,8 @@ class World:
         self._frames = tuple(tips)
         self._tips = [tip for tip, _ in tips.values()]
         self._axes = [axis for _, axis in tips.values()]
-        self._last_pose = self.arm.sensor_pose()
+        self._last_pose: tuple[Array, Array] | None = None
+        self._contacts: tuple[tuple, ...] = ()
         self._count = 0
         self._fixture_names = {body: name for name, bodies in self.fixtures.items() for body in bodies}
 
@@ -137,8 +137,8 @@ class World:
         self.arm.command(command)
         pybullet.stepSimulation(physicsClientId=self.client)
         reading = self.arm.read()
-        rotation, origin = self.arm.sensor_pose()
-        state = WorldState(reading, reading.wrench, rotation, origin)
+        self._contacts = reading.contacts
+        state = WorldState(reading, reading.wrench, reading.rotation, reading.origin)
         for entry in self.parts:
             entry.position, entry.orientation = pybullet.getBasePositionAndOrientation(
                 entry.body, physicsClientId=self.client
@@ -164,7 +164,8 @@ class World:
                 if gap >= 0.0:
                     entry.look_again[k] = self._count + 1 + int(gap / (CLOSING_SPEED_M_S * PERIOD_S))
                     continue
-                velocity = (tip - last[0] @ self._tips[k] - last[1]) / PERIOD_S - self._surface_velocity(entry, tip)
+                before = tip if last is None else last[0] @ self._tips[k] + last[1]
+                velocity = (tip - before) / PERIOD_S - self._surface_velocity(entry, tip)
                 self._press(state, entry, frame, -gap, tip, turn @ np.array(local_normal), velocity)
 
     def _press(
@@ -188,7 +189,7 @@ class World:
     def collision(self) -> str:
         """What the arm hits that it must not: a fixture, or a part with something else than the fingers; else empty."""
         parts = {entry.body for entry in self.parts}
-        for contact in pybullet.getContactPoints(bodyA=self.arm.body, physicsClientId=self.client):
+        for contact in self._contacts:
             other, link = contact[2], contact[3]
             if contact[8] > 0.0 or other == self.arm.body:
                 continue
