@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from rclpy.action import CancelResponse, GoalResponse
+from rclpy.task import Future
+
 from palpate_agents.errors import PalpateError
 from palpate_agents.samples import Execution, JointPath, Joints
 from palpate_interfaces.action import Probe
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.task import Future
-
 from palpate_nodes import convert, topics
 from palpate_nodes.device_node import DeviceNode
 from palpate_nodes.devices.cell import ArmDevice
 from palpate_nodes.node_base import ERROR, OK, WARN
+from palpate_nodes.routines import action_server, wait
 
 
 class ArmNode(DeviceNode):
@@ -30,13 +31,8 @@ class ArmNode(DeviceNode):
         self._done: Future | None = None
         self._goal_handle: Any = None
         self._last_phase = ""
-        self._server = ActionServer(
-            self,
-            Probe,
-            topics.PROBE_ACTION,
-            execute_callback=self._execute,
-            goal_callback=self._on_goal,
-            cancel_callback=self._on_cancel,
+        self._server = action_server(
+            self, Probe, topics.PROBE_ACTION, execute=self._execute, on_goal=self._on_goal, on_cancel=self._on_cancel
         )
 
     def topics(self) -> tuple[topics.Topic, ...]:
@@ -95,21 +91,18 @@ class ArmNode(DeviceNode):
         self.device.cancel()
         return CancelResponse.ACCEPT
 
-    async def _execute(self, handle: Any) -> Probe.Result:
+    async def _execute(self, handle: Any) -> tuple[str, Probe.Result]:
         goal = handle.request
         result = Probe.Result()
         self._done = Future(executor=self.executor)
         self._goal_handle, self._last_phase = handle, ""
         try:
             self.device.start_probe(convert.goal_of(goal), goal.session_id, goal.part_id, goal.index)
-            result.execution = await self._done
+            result.execution = await wait(self._done)
             result.success = result.execution.outcome == result.execution.OUTCOME_SUCCEEDED
-            if handle.is_cancel_requested:
-                handle.canceled()
-            else:
-                handle.succeed()
             level = OK if result.success else WARN
             self.report("goal", level, result.execution.message or "last probe succeeded")
+            return "canceled" if handle.is_cancel_requested else "succeed", result
         except PalpateError as error:
             self.get_logger().error(str(error))
             self.report("goal", ERROR, str(error))
@@ -117,7 +110,6 @@ class ArmNode(DeviceNode):
             result.execution.index, result.execution.primitive = goal.index, goal.primitive
             result.execution.outcome = result.execution.OUTCOME_ABORTED
             result.execution.message = str(error)
-            handle.abort()
+            return "abort", result
         finally:
             self._running = self._done = self._goal_handle = None
-        return result

@@ -6,7 +6,6 @@ from typing import Any
 
 from palpate_agents.observation import Frame
 from palpate_agents.samples import RgbdFrame
-
 from palpate_nodes import convert, topics
 from palpate_nodes.device_node import DeviceNode
 

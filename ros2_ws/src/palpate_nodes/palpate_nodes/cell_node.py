@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from palpate_agents.errors import ConfigError, PalpateError
-from palpate_interfaces.msg import PartPresented, PartTruth
-from palpate_interfaces.srv import PresentPart
-from palpate_agents.observation import Frame
 from rclpy.clock import Clock, ClockType
-from rclpy.task import Future
 from rosgraph_msgs.msg import Clock as ClockMessage
 
+from palpate_agents.errors import ConfigError, PalpateError
+from palpate_agents.observation import Frame
+from palpate_interfaces.msg import PartPresented, PartTruth
+from palpate_interfaces.srv import PresentPart
 from palpate_nodes import topics
 from palpate_nodes.arm_node import ArmNode
 from palpate_nodes.camera_node import CameraNode
@@ -63,7 +62,7 @@ class CellNode(PalpateNode):
         self._nodes: Sequence[DeviceNode] = ()
         self._arm: ArmNode | None = None
         self._devices: Sequence[CellDevice] = ()
-        self._clock = self.publisher(topics.CLOCK)
+        self._clock_output = self.publisher(topics.CLOCK)
         self._presented = self.publisher(topics.PART_PRESENTED)
         self._truth = self.publisher(topics.PART_TRUTH)
         self.lockstep = LockstepCell(
@@ -78,8 +77,7 @@ class CellNode(PalpateNode):
         self._triggered = False
         self._started_wall = 0.0
         self._started_ns = 0
-        self._step_waiters: list[Future] = []
-        self._step_event = self.create_guard_condition(self.guarded(self._step))
+        self._guarded_step = self.guarded(self._step)
         # Acknowledgements wake the cell; this covers pacing, a paused recording, and consumers that fell silent.
         self._heartbeat = self.create_timer(0.005, self.wake, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.create_service(PresentPart, topics.PRESENT_PART_SERVICE, self._present_part)
@@ -105,7 +103,7 @@ class CellNode(PalpateNode):
         )
         self._devices = [node.device for node in self._nodes]  # type: ignore[misc]
         for node in self._nodes:
-            for topic, publisher in node.publishers().items():
+            for topic, publisher in node.outputs().items():
                 self.lockstep.watch(topic, publisher)
         return [self, *self._nodes]
 
@@ -119,9 +117,9 @@ class CellNode(PalpateNode):
 
     def wake(self) -> None:
         """Ask for a step, once."""
-        if not self._triggered and self.context.ok():
+        if not self._triggered and self.executor is not None and self.context.ok():
             self._triggered = True
-            self._step_event.trigger()
+            self.executor.create_task(self._guarded_step)
 
     def _step(self) -> None:
         self._triggered = False
@@ -137,14 +135,12 @@ class CellNode(PalpateNode):
                 self._arm.fail(str(error))
             batch = []
         now = self.cell.time_ns
-        self._clock.publish(ClockMessage(clock=topics.to_stamp(now)))
+        self._clock_output.publish(ClockMessage(clock=topics.to_stamp(now)))
         route(self._devices, batch)
         for node in self._nodes:
             node.publish_pending()
-        self.lockstep.tick(now)
-        waiters, self._step_waiters = self._step_waiters, []
-        for future in waiters:
-            future.set_result(None)
+        if now > before or batch:
+            self.lockstep.tick(now)
         if now > before:
             self.wake()
 
@@ -162,25 +158,23 @@ class CellNode(PalpateNode):
                 return False
         return self.lockstep.may_advance()
 
-    async def _present_part(self, request: PresentPart.Request, response: PresentPart.Response) -> Any:
+    def _present_part(self, request: PresentPart.Request, response: PresentPart.Response) -> Any:
         try:
-            part = None
             # A part belongs to time that runs: before the consumers are there it would be lost on them.
-            while not self._ready or (part := self._next_part(request)) is None and self.cell.waiting_for_part:
-                future = Future(executor=self.executor)
-                self._step_waiters.append(future)
-                await future
+            part = self._next_part(request) if self._ready else None
+            response.retry = not self._ready or (part is None and self.cell.waiting_for_part)
         except PalpateError as error:
             response.message = str(error)
+            return response
         except Exception as error:
             self.get_logger().error(f"present_part failed:\n{traceback.format_exc()}")
             response.message = f"the cell failed: {error!r}"
-        else:
-            response.success, response.exhausted = part is not None, part is None
-            if part is None:
-                response.message = "there is no further part"
-            else:
-                response.part = self._announce(part, request.session_id)
+            return response
+        response.success, response.exhausted = part is not None, part is None and not response.retry
+        if part is not None:
+            response.part = self._announce(part, request.session_id)
+        elif response.exhausted:
+            response.message = "there is no further part"
         return response
 
     def _next_part(self, request: PresentPart.Request) -> Part | None:
@@ -209,9 +203,8 @@ def build_cell(values: dict[str, Any]) -> Cell:
         DataError: a bag or folder that cannot be played.
     """
     if values["backend"] == "sim":
-        from palpate_sim.cell import CellConfig, SimCell
-
         from palpate_nodes.devices.sim import SimulatedCell
+        from palpate_sim.cell import CellConfig, SimCell
 
         start_ns = int((values["start_time"] or float(int(time.time()))) * 1e9)
         config = CellConfig(
@@ -221,7 +214,7 @@ def build_cell(values: dict[str, Any]) -> Cell:
         )
         return SimulatedCell(SimCell(config, seed=values["seed"]), values["parts"])
     from palpate_nodes.devices.recorded import RecordedCell
-    from palpate_nodes.playback import bag_timeline, spectra_timeline
+    from palpate_nodes.devices.spectra import spectra_timeline
 
     if bool(values["bag"]) == bool(values["data"]):
         raise ConfigError(
@@ -229,6 +222,8 @@ def build_cell(values: dict[str, Any]) -> Cell:
             f"not bag='{values['bag']}' and data='{values['data']}'"
         )
     if values["bag"]:
+        from palpate_nodes.bag_playback import bag_timeline
+
         return RecordedCell(bag_timeline(Path(values["bag"])))
     return RecordedCell(spectra_timeline(Path(values["data"]), values["item"] or None))
 

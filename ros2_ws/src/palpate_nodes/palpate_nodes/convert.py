@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Point, Vector3, WrenchStamped
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
 from palpate_agents import samples
 from palpate_agents.errors import DataError
 from palpate_agents.observation import (
@@ -21,9 +24,6 @@ from palpate_agents.observation import (
 )
 from palpate_interfaces import msg
 from palpate_interfaces.action import Probe
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-
 from palpate_nodes.topics import stamp_ns, to_stamp
 
 Floats = array.array
@@ -112,6 +112,11 @@ def wrench_values(message: WrenchStamped) -> tuple[float, ...]:
     return force.x, force.y, force.z, torque.x, torque.y, torque.z
 
 
+def wrench_sample(message: WrenchStamped) -> samples.Wrench:
+    """Sample of a message."""
+    return samples.Wrench(stamp_ns(message.header.stamp), np.array(wrench_values(message)))
+
+
 def joint_message(sample: samples.Joints) -> JointState:
     """Positions, velocities and efforts of all joints."""
     message = JointState(name=list(sample.names))
@@ -120,6 +125,12 @@ def joint_message(sample: samples.Joints) -> JointState:
     message.velocity = _floats(sample.velocity, "d")
     message.effort = _floats(sample.effort, "d")
     return message
+
+
+def joint_sample(message: JointState) -> samples.Joints:
+    """Sample of a message."""
+    rows = (np.array(values, dtype=np.float64) for values in (message.position, message.velocity, message.effort))
+    return samples.Joints(stamp_ns(message.header.stamp), tuple(message.name), *rows)
 
 
 def path_message(sample: samples.JointPath) -> JointTrajectory:
@@ -133,6 +144,13 @@ def path_message(sample: samples.JointPath) -> JointTrajectory:
         point.time_from_start.nanosec = nanoseconds % 1_000_000_000
         message.points.append(point)
     return message
+
+
+def path_sample(message: JointTrajectory) -> samples.JointPath:
+    """Sample of a message."""
+    positions = np.array([point.positions for point in message.points], dtype=np.float64)
+    times = [point.time_from_start.sec + point.time_from_start.nanosec / 1e9 for point in message.points]
+    return samples.JointPath(stamp_ns(message.header.stamp), tuple(message.joint_names), positions, np.array(times))
 
 
 def burst_message(sample: samples.Burst) -> msg.ContactBurst:
@@ -157,6 +175,11 @@ def burst_of(message: msg.ContactBurst) -> TapBurst:
         tip_mass_kg=message.tip_mass_kg,
         impact_speed_m_s=message.impact_speed_m_s,
     )
+
+
+def burst_sample(message: msg.ContactBurst) -> samples.Burst:
+    """Sample of a message."""
+    return samples.Burst(stamp_ns(message.header.stamp), burst_of(message))
 
 
 def spectrum_message(sample: samples.Spectrum) -> msg.Spectrum:
@@ -186,6 +209,17 @@ def spectrum_of(message: msg.Spectrum) -> SpectrumSample:
     )
 
 
+def spectrum_sample(message: msg.Spectrum) -> samples.Spectrum:
+    """Sample of a message."""
+    return samples.Spectrum(
+        stamp_ns=stamp_ns(message.header.stamp),
+        spectrum=spectrum_of(message),
+        device_serial=message.device_serial,
+        integration_time_s=message.integration_time_s,
+        scans_averaged=message.scans_averaged,
+    )
+
+
 def heated_tip_message(sample: samples.HeatedTipState) -> msg.HeatedTip:
     """State of the warm pads."""
     message = msg.HeatedTip(
@@ -197,6 +231,17 @@ def heated_tip_message(sample: samples.HeatedTipState) -> msg.HeatedTip:
     message.header.stamp = to_stamp(sample.stamp_ns)
     message.header.frame_id = Frame.WARM_PAD_0
     return message
+
+
+def heated_tip_sample(message: msg.HeatedTip) -> samples.HeatedTipState:
+    """Sample of a message."""
+    return samples.HeatedTipState(
+        stamp_ns=stamp_ns(message.header.stamp),
+        setpoint_c=np.array(message.setpoint_c, dtype=np.float64),
+        temperature_c=np.array(message.temperature_c, dtype=np.float64),
+        power_w=np.array(message.heater_power_w, dtype=np.float64),
+        cut_off=np.array(message.cut_off, dtype=np.bool_),
+    )
 
 
 def _point(values: Any) -> Point:
@@ -252,6 +297,17 @@ def execution_of(message: msg.ProbeExecution) -> ProbeExecution:
         max_force_n=message.max_force_n,
         pad_index=message.pad_index,
         pad_contact_area_m2=message.pad_contact_area_m2,
+    )
+
+
+def execution_sample(message: msg.ProbeExecution) -> samples.Execution:
+    """Sample of a message."""
+    return samples.Execution(
+        stamp_ns=stamp_ns(message.header.stamp),
+        session_id=message.session_id,
+        part_id=message.part_id,
+        index=message.index,
+        execution=execution_of(message),
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from palpate_agents.errors import DeviceError
 from palpate_agents.samples import Sample
-
 from palpate_nodes import topics
 from palpate_nodes.devices.base import Device
 from palpate_nodes.node_base import ERROR, OK, WARN, PalpateNode
@@ -42,10 +41,10 @@ class DeviceNode(PalpateNode):
         self._last_stamp_ns = 0
         self._count = 0
         self._failed = 0
-        self._publishers: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         # Made with the node, not on configure, so that late subscribers are matched before the first sample.
         for topic in self.topics():
-            self._publishers[topic.name] = self.publisher(topic)
+            self._outputs[topic.name] = self.publisher(topic)
 
     def topics(self) -> tuple[topics.Topic, ...]:
         """The topics that this node publishes."""
@@ -55,9 +54,9 @@ class DeviceNode(PalpateNode):
         """Publish one sample."""
         raise NotImplementedError
 
-    def publishers(self) -> dict[str, Any]:
+    def outputs(self) -> dict[str, Any]:
         """Fully qualified topic -> publisher."""
-        return {topics.resolve(name, self.get_namespace()): handle for name, handle in self._publishers.items()}
+        return {topics.resolve(name, self.get_namespace()): handle for name, handle in self._outputs.items()}
 
     def setup(self) -> None:
         """Open the device, with a reset between attempts."""
@@ -86,14 +85,16 @@ class DeviceNode(PalpateNode):
                 self.publish_sample(sample)
             except Exception as error:
                 self._failed += 1
-                self.report("publish", ERROR, f"a {type(sample).__name__} was not published: {error}", lost=self._failed)
+                self.report(
+                    "publish", ERROR, f"{type(sample).__name__} not published: {error}", lost=self._failed
+                )
                 continue
             self._last_stamp_ns = sample.stamp_ns
             self._count += 1
 
     def send(self, topic: topics.Topic, message: Any) -> None:
         """Publish a stamped message and note it for lock-step."""
-        self._publishers[topic.name].publish(message)
+        self._outputs[topic.name].publish(message)
         if self._published:
             self._published(topics.resolve(topic.name, self.get_namespace()), topics.stamp_ns(message.header.stamp))
 

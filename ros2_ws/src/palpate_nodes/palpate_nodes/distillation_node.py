@@ -14,7 +14,6 @@ from palpate_agents.observation import ProbeExecution
 from palpate_interfaces.msg import KnowledgeUpdate, MaterialSignature
 from palpate_interfaces.msg import ProbeExecution as ProbeExecutionMessage
 from palpate_interfaces.srv import GetMaterialHistory, ReportFailure
-
 from palpate_nodes import convert, topics
 from palpate_nodes.node_base import OK, PalpateNode, run
 from palpate_nodes.params import Param

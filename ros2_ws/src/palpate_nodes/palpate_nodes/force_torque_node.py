@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from palpate_agents.errors import PalpateError
-from palpate_agents.samples import Burst
 from std_srvs.srv import Trigger
 
+from palpate_agents.errors import PalpateError
+from palpate_agents.samples import Burst
 from palpate_nodes import convert, topics
 from palpate_nodes.device_node import DeviceNode
 from palpate_nodes.devices.cell import ForceTorqueDevice

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from palpate_agents.errors import DeviceError
 from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
+from palpate_agents.errors import DeviceError
 from palpate_nodes.lockstep import LockstepConsumer
 from palpate_nodes.node_base import PalpateNode
+from palpate_nodes.routines import wait
 from palpate_nodes.windows import WindowCutter
 
 # A picture is stamped when it is taken and published when it is ready; both cameras deliver within this time.
@@ -53,7 +54,7 @@ class Gate:
         self._started_ns = self._steady.now().nanoseconds
         if not self._complete():
             self._future = Future(executor=self._node.executor)
-            await self._future
+            await wait(self._future)
 
     def check(self, *_: Any) -> None:
         """Called on every tick and from time to time."""
@@ -66,7 +67,9 @@ class Gate:
         elif self._steady.now().nanoseconds - self._started_ns > self._timeout_s * 1e9:
             self._future = None
             future.set_exception(
-                DeviceError(f"the cell's time has stood still for {self._timeout_s:g} s: is the cell's process running?")
+                DeviceError(
+                    f"the cell's time stands still for {self._timeout_s:g} s: is its process running?"
+                )
             )
 
     def _complete(self) -> bool:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from palpate_interfaces.msg import SimAck, SimTick
-
 from palpate_nodes import topics
 from palpate_nodes.node_base import ERROR, OK, PalpateNode
 

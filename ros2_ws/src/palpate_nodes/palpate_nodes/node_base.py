@@ -16,11 +16,11 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from palpate_agents.errors import PalpateError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from palpate_agents.errors import PalpateError
 from palpate_nodes import topics
 from palpate_nodes.params import Param, Value, check_all
 
@@ -80,6 +80,9 @@ class PalpateNode(LifecycleNode):
     def teardown(self) -> None:
         """Release everything that `setup` acquired."""
 
+    def end(self) -> None:
+        """Say goodbye; once, at shutdown."""
+
     # Lifecycle.
     def _transition(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         try:
@@ -119,13 +122,17 @@ class PalpateNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and release, from any state."""
-        return self._transition("shut down", self._end)
+        return self._transition("shut down", self._shut_down)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release what can be released; the node may then be configured again."""
-        return self._transition("recover from error", self._end)
+        return self._transition("recover from error", self._release)
 
-    def _end(self) -> None:
+    def _shut_down(self) -> None:
+        self._release()
+        self.end()
+
+    def _release(self) -> None:
         if self.active:
             self.active = False
             self.stop()

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from palpate_agents.errors import ConfigError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+from palpate_agents.errors import ConfigError
 
 Value = bool | int | float | str | list[str] | list[float]
 
@@ -81,7 +82,9 @@ class Param:
         if self.high is not None and value > self.high:
             raise ConfigError(f"{where} is {value}{unit}, above the largest allowed value {self.high}{unit}")
         if self.choices and value not in self.choices:
-            raise ConfigError(f"{where} is '{value}', which is none of: {', '.join(self.choices)}{hint(value, self.choices)}")
+            raise ConfigError(
+                f"{where} is '{value}', which is none of: {', '.join(self.choices)}{hint(value, self.choices)}"
+            )
         return value
 
 

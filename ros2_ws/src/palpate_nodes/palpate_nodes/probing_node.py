@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from palpate_agents.errors import DeviceError, PalpateError
-from palpate_agents.observation import Outcome, ProbeExecution, ProbeGoal
-from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent, make_strategy
-from palpate_interfaces.action import CharacterizeMaterial, Probe
-from palpate_sim.kinematics import UrdfModel
-from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.action import ActionClient, CancelResponse, GoalResponse
 from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
+from palpate_agents.errors import DeviceError, PalpateError
+from palpate_agents.observation import Outcome, ProbeGoal
+from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent, make_strategy
+from palpate_agents.probing.strategy import DEFAULT_SEQUENCE
+from palpate_interfaces.action import CharacterizeMaterial, Probe
+from palpate_interfaces.msg import MaterialSignature
+from palpate_interfaces.msg import ProbeExecution as ProbeExecutionMessage
 from palpate_nodes import convert, messages, topics
 from palpate_nodes.gate import Gate
 from palpate_nodes.lockstep import LockstepConsumer
 from palpate_nodes.node_base import ERROR, OK, WARN, PalpateNode, run
 from palpate_nodes.params import Param
+from palpate_nodes.routines import action_server, wait
 from palpate_nodes.windows import WINDOW_TOPICS, WindowCutter
+from palpate_sim.kinematics import UrdfModel
+
+SERVER_TIMEOUT_S = 10.0
 
 
 class Characterization:
     """What is known of the goal that runs."""
 
-    def __init__(self, handle: Any, agent: MaterialCharacterizationAgent) -> None:
+    def __init__(self, handle: Any, start_ns: int) -> None:
         self.handle = handle
         self.goal: CharacterizeMaterial.Goal = handle.request
-        self.agent = agent
         self.index = 0
-        self.last_end_ns = 0
-        self.start_ns = 0
+        self.start_ns = start_ns
+        self.last_end_ns = start_ns
 
 
 class ProbingNode(PalpateNode):
@@ -42,9 +47,9 @@ class ProbingNode(PalpateNode):
 
     PARAMETERS = (
         Param("strategy", "fixed", "How probes are chosen.", choices=("fixed",)),
-        Param("sequence", ["look", "tap", "press", "slide", "dwell", "lift"], "Order of the fixed strategy."),
+        Param("sequence", list(DEFAULT_SEQUENCE), "Order of the fixed strategy."),
         Param("model", "cell29", "Name of a committed model, or the path of a model folder."),
-        Param("confidence", 0.97, "Stop probing when the belief exceeds this.", "", 0.0, 1.0),
+        Param("confidence", 0.97, "Stop probing when the belief reaches this; 1: never early.", "", 0.0, 1.0),
         Param("abstain_below", 0.5, "Abstain when the belief stays below this.", "", 0.0, 1.0),
         Param("max_probes", 10, "Most probes on one part.", low=1, high=10),
         Param("probe_timeout", 120.0, "Wall time after which a probe without an answer is given up.", "s", 1.0, 3600.0),
@@ -65,30 +70,37 @@ class ProbingNode(PalpateNode):
         self._probe = ActionClient(self, Probe, topics.PROBE_ACTION)
         self._part_positions: dict[str, tuple[float, float, float]] = {}
         self.subscription(topics.PART_PRESENTED, self._on_part)
-        self._model: Any = None
+        self._agent: MaterialCharacterizationAgent | None = None
         self._running: Characterization | None = None
         self._probe_handle: Any = None
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._server = ActionServer(
+        self._server = action_server(
             self,
             CharacterizeMaterial,
             topics.CHARACTERIZE_ACTION,
-            execute_callback=self._execute,
-            goal_callback=self._on_goal,
-            cancel_callback=self._on_cancel,
+            execute=self._execute,
+            on_goal=self._on_goal,
+            on_cancel=self._on_cancel,
         )
 
     # Set-up.
     def setup(self) -> None:
         """Load the model; again after a change of the parameter."""
-        from palpate_agents.model_io import load_model, model_path
-
         import torch
 
-        torch.set_num_threads(1)
-        self._model = load_model(model_path(self.values["model"]))
-        make_strategy(self.values["strategy"], self.values["sequence"])
-        self.report("model", OK, f"{Path(self.values['model']).name}", hash=self._model.hash)
+        from palpate_agents.model_io import load_model
+
+        torch.set_num_threads(1)  # two threads on two busy cores are a hundred times slower than one
+        network = load_model(self.values["model"])
+        settings = AgentSettings(
+            confidence=self.values["confidence"],
+            max_probes=self.values["max_probes"],
+            abstain_below=self.values["abstain_below"],
+            table_height_m=self.values["table_height"],
+        )
+        strategy = make_strategy(self.values["strategy"], self.values["sequence"])
+        self._agent = MaterialCharacterizationAgent(network, strategy, settings)
+        self.report("model", OK, network.name, hash=network.hash)
 
     def stop(self) -> None:
         """Cancel the probe that runs; the arm retreats."""
@@ -97,7 +109,10 @@ class ProbingNode(PalpateNode):
 
     def teardown(self) -> None:
         """Forget the model."""
-        self._model = None
+        self._agent = None
+
+    def end(self) -> None:
+        """Nobody needs to wait for this node any more."""
         self._consumer.leave()
 
     def _keep(self, topic: topics.Topic) -> Any:
@@ -134,69 +149,68 @@ class ProbingNode(PalpateNode):
         self.stop()
         return CancelResponse.ACCEPT
 
-    async def _execute(self, handle: Any) -> CharacterizeMaterial.Result:
-        run_ = Characterization(handle, self._make_agent(handle.request))
+    @property
+    def agent(self) -> MaterialCharacterizationAgent:
+        """The agent; only while configured."""
+        if self._agent is None:
+            raise PalpateError("the probing node is not configured: activate it first")
+        return self._agent
+
+    async def _execute(self, handle: Any) -> tuple[str, CharacterizeMaterial.Result]:
+        run_ = Characterization(handle, self.get_clock().now().nanoseconds)
         self._running = run_
         result = CharacterizeMaterial.Result()
-        run_.start_ns = self.get_clock().now().nanoseconds
+        ending = "abort"
         try:
+            self.agent.reset(self._part_positions.get(run_.goal.part_id))
             self._publish_belief(run_, "prior")
             await self._probe_until_sure(run_)
             if handle.is_cancel_requested:
                 result.message = "cancelled; the arm has retreated"
-                handle.canceled()
-                return result
+                return "canceled", result
             result.signature = self._publish_signature(run_)
             if run_.goal.sort:
                 await self._sort(run_, result)
             result.success = True
-            handle.succeed()
+            ending = "succeed"
             self.report("part", OK, f"{run_.goal.part_id}: {result.signature.material or 'abstained'}")
         except PalpateError as error:
             self.get_logger().error(str(error))
             self.report("part", ERROR, f"{run_.goal.part_id}: {error}")
             result.message = str(error)
-            handle.abort()
+        except Exception as error:
+            self.get_logger().error(f"characterisation failed:\n{traceback.format_exc()}")
+            self.report("part", ERROR, f"{run_.goal.part_id}: {error!r}")
+            result.message = f"internal error: {error!r}"
         finally:
             result.duration_s = (self.get_clock().now().nanoseconds - run_.start_ns) / 1e9
             self._running = None
-        return result
-
-    def _make_agent(self, goal: CharacterizeMaterial.Goal) -> MaterialCharacterizationAgent:
-        settings = AgentSettings(
-            confidence=self.values["confidence"],
-            abstain_below=self.values["abstain_below"],
-            max_probes=goal.max_probes or self.values["max_probes"],
-            table_height_m=self.values["table_height"],
-        )
-        strategy = make_strategy(self.values["strategy"], self.values["sequence"])
-        position = self._part_positions.get(goal.part_id)
-        return MaterialCharacterizationAgent(self._model, strategy, settings, nominal_position_m=position)
+        return ending, result
 
     async def _probe_until_sure(self, run_: Characterization) -> None:
         while not run_.handle.is_cancel_requested:
             elapsed_s = (self.get_clock().now().nanoseconds - run_.start_ns) / 1e9
-            if 0 < run_.goal.time_budget_s < elapsed_s:
-                return
-            goal = run_.agent.next_goal()
+            too_long = 0 < run_.goal.time_budget_s <= elapsed_s
+            too_many = 0 < run_.goal.max_probes <= len(self.agent.observations)
+            goal = None if too_long or too_many else self.agent.next_goal(elapsed_s)
             if goal is None:
                 return
-            execution = await self._execute_probe(run_, goal)
+            message = await self._execute_probe(run_, goal)
+            execution = convert.execution_of(message)
             if execution.outcome in (Outcome.ABORTED, Outcome.CANCELLED):
                 if run_.handle.is_cancel_requested:
                     return
                 raise DeviceError(f"probe {run_.index - 1} on {run_.goal.part_id} ended: {execution.message}")
             await self._gate.passed(execution.window_end_ns)
             windows = self._cutter.cut(execution)
-            await self._in_worker(run_.agent.observe, execution, windows)
+            await self._in_worker(self.agent.observe, execution, windows)
             run_.last_end_ns = execution.window_end_ns
-            self._publish_observation(run_, execution)
+            self._publish_observation(message)
             self._publish_belief(run_, execution.primitive.name.lower())
 
-    async def _execute_probe(self, run_: Characterization, goal: ProbeGoal) -> ProbeExecution:
+    async def _execute_probe(self, run_: Characterization, goal: ProbeGoal) -> ProbeExecutionMessage:
         name = f"probe {run_.index} ({goal.primitive.name}) on {run_.goal.part_id}"
-        if not self._probe.server_is_ready():
-            raise DeviceError(f"{name}: the arm's action '{topics.PROBE_ACTION}' is not there: is the arm node running?")
+        await self._wait_for_arm(name)
         message = convert.goal_message(goal, run_.goal.session_id, run_.goal.part_id, run_.index)
         handle = await self._deadline(self._probe.send_goal_async(message), f"{name}: no answer from the arm")
         if not handle.accepted:
@@ -207,12 +221,12 @@ class ProbingNode(PalpateNode):
         finally:
             self._probe_handle = None
         run_.index += 1
-        return convert.execution_of(response.result.execution)
+        return response.result.execution
 
     async def _sort(self, run_: Characterization, result: CharacterizeMaterial.Result) -> None:
-        goal = run_.agent.place_goal()
+        goal = self.agent.place_goal()
         execution = await self._execute_probe(run_, goal)
-        result.sort_outcome = int(execution.outcome)
+        result.sort_outcome = execution.outcome
         if execution.outcome == Outcome.SUCCEEDED:
             result.bin = goal.bin
         else:
@@ -220,25 +234,38 @@ class ProbingNode(PalpateNode):
             self.report("sort", WARN, f"{run_.goal.part_id} not sorted: {execution.message}")
 
     # Publishing.
-    def _publish_observation(self, run_: Characterization, execution: ProbeExecution) -> None:
-        message = messages.observation(run_.agent.observations[-1], run_.goal, run_.index - 1, execution)
-        self._observations.publish(message)
-        bad = {m.value: r for m, r in run_.agent.observations[-1].reasons.items() if r}
-        level = WARN if any("dead" in reason or "stale" in reason for reason in bad.values()) else OK
-        self.report("sensors", level, "; ".join(f"{m}: {r}" for m, r in bad.items()) or "all reliable", **bad)
+    def _publish_observation(self, execution: ProbeExecutionMessage) -> None:
+        features = self.agent.observations[-1]
+        self._observations.publish(messages.observation(features, execution, self.agent.network.config.features))
+        bad = {modality.value: reason for modality, reason in features.reasons.items() if reason}
+        text = "; ".join(f"{modality}: {reason}" for modality, reason in bad.items())
+        self.report("sensors", WARN if bad else OK, text or "all reliable", **bad)
 
     def _publish_belief(self, run_: Characterization, phase: str) -> None:
-        belief = run_.agent.belief
-        message = messages.belief(belief, run_.goal, run_.last_end_ns or run_.start_ns)
+        message = messages.belief(self.agent.belief, run_.goal, run_.last_end_ns, self.agent.network.hash)
         self._beliefs.publish(message)
         run_.handle.publish_feedback(CharacterizeMaterial.Feedback(phase=phase, belief=message))
 
-    def _publish_signature(self, run_: Characterization) -> Any:
-        message = messages.signature(run_.agent.signature(), run_.goal, run_.last_end_ns or run_.start_ns)
+    def _publish_signature(self, run_: Characterization) -> MaterialSignature:
+        message = messages.signature(self.agent.signature(), run_.goal, run_.last_end_ns)
         self._signatures.publish(message)
         return message
 
     # Waiting.
+    async def _wait_for_arm(self, name: str) -> None:
+        waited_s = 0.0
+        while not self._probe.server_is_ready():
+            if waited_s >= SERVER_TIMEOUT_S:
+                raise DeviceError(f"{name}: the action '{topics.PROBE_ACTION}' is not there: is the arm node running?")
+            await self._sleep(0.1)
+            waited_s += 0.1
+
+    async def _sleep(self, seconds: float) -> None:
+        done = Future(executor=self.executor)
+        timer = self.create_timer(seconds, lambda: done.done() or done.set_result(None), clock=self._steady)
+        await wait(done)
+        self.destroy_timer(timer)
+
     async def _deadline(self, future: Future, what: str) -> Any:
         """The future's result, or DeviceError after `probe_timeout` wall seconds."""
         seconds = self.values["probe_timeout"]
@@ -246,7 +273,7 @@ class ProbingNode(PalpateNode):
         timer = self.create_timer(seconds, lambda: expired.done() or expired.set_result(False), clock=self._steady)
         future.add_done_callback(lambda _: expired.done() or expired.set_result(True))
         try:
-            if not await expired:
+            if not await wait(expired):
                 raise DeviceError(f"{what} within {seconds:g} s")
             return future.result()
         finally:
@@ -264,7 +291,7 @@ class ProbingNode(PalpateNode):
                 future.set_exception(error)
 
         self._worker.submit(work)
-        return await future
+        return await wait(future)
 
 
 def make() -> list[PalpateNode]:

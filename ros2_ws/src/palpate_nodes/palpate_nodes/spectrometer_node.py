@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from palpate_agents.errors import PalpateError
 from std_srvs.srv import Trigger
 
+from palpate_agents.errors import PalpateError
 from palpate_nodes import convert, topics
 from palpate_nodes.device_node import STALE_AFTER, DeviceNode
 from palpate_nodes.devices.cell import SpectrometerDevice

@@ -6,7 +6,6 @@ from typing import Any
 
 from palpate_agents.observation import Frame
 from palpate_agents.samples import ThermalFrame
-
 from palpate_nodes import convert, topics
 from palpate_nodes.device_node import DeviceNode
 

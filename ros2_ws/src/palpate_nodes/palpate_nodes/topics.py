@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import WrenchStamped
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Header  # noqa: F401  (re-exported for callers that stamp messages)
+from trajectory_msgs.msg import JointTrajectory
+
 from palpate_interfaces.msg import (
     ContactBurst,
     DesignFeedback,
@@ -25,11 +31,6 @@ from palpate_interfaces.msg import (
     SimTick,
     Spectrum,
 )
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header  # noqa: F401  (re-exported for callers that stamp messages)
-from trajectory_msgs.msg import JointTrajectory
 
 NAMESPACE = "/cell"
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from palpate_agents.errors import DataError
-from palpate_agents.observation import Frame, ProbeExecution, ProbeWindows
-from palpate_sim.kinematics import Chain, UrdfModel
 from rclpy.serialization import deserialize_message
 
+from palpate_agents.errors import DataError
+from palpate_agents.observation import Frame, ProbeExecution, ProbeWindows
 from palpate_nodes import convert, topics
 from palpate_nodes.lockstep import raw_stamp_ns
+from palpate_sim.kinematics import Chain, UrdfModel
 
 WINDOW_TOPICS = (
     topics.COLOR, topics.COLOR_INFO, topics.DEPTH, topics.THERMAL, topics.THERMAL_INFO, topics.WRENCH,
@@ -75,9 +75,7 @@ class WindowCutter:
         self._tip = Chain(urdf, Frame.BALL_TIP, Frame.BASE)
         self._sensor = Chain(urdf, Frame.FORCE_TORQUE, Frame.BASE)
         in_base = np.linalg.inv(urdf.fixed_transform(Frame.BASE))
-        self._poses = {
-            frame: in_base @ urdf.fixed_transform(frame) for frame in (Frame.CAMERA, Frame.THERMAL_CAMERA)
-        }
+        self._poses = {frame: in_base @ urdf.fixed_transform(frame) for frame in (Frame.CAMERA, Frame.THERMAL_CAMERA)}
         self.streams = {topic.name: StreamBuffer(topic.type, keep_s) for topic in WINDOW_TOPICS}
 
     def add(self, topic: topics.Topic) -> Callable[[bytes], int]:

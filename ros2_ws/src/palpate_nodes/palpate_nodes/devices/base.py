@@ -98,7 +98,7 @@ class Device(Generic[SampleT]):
             raise DeviceError(f"{self.name} has given nothing yet")
         age_ms = (now_ns - latest.stamp_ns) / 1e6
         if age_ms > max_age_ms:
-            raise DeviceError(f"{self.name} is stale: its last sample is {age_ms:.0f} ms old, allowed are {max_age_ms:g} ms")
+            raise DeviceError(f"{self.name} is stale: last sample {age_ms:.0f} ms old, allowed {max_age_ms:g} ms")
         return latest
 
     def __enter__(self) -> Self:

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from palpate_agents import samples
 from palpate_agents.errors import ConfigError, DeviceError
 from palpate_agents.observation import ProbeGoal
-
 from palpate_nodes.devices.base import Device
 
 

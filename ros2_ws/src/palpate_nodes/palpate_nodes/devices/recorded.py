@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from palpate_agents.errors import CellError
 from palpate_agents.observation import ProbeGoal
 from palpate_agents.samples import Execution, Sample
-
 from palpate_nodes.devices.cell import Part
 
 
@@ -107,27 +106,48 @@ class RecordedCell:
             if isinstance(sample, PartArrival):
                 if len(self._parts) >= self._wanted_part:
                     self.time_ns = max(self.time_ns, time_ns)
+                    if not batch:
+                        self._refuse_probe()
                     return batch
                 self._parts.append(sample.part)
             else:
-                if isinstance(sample, Execution) and not self._answers(sample):
+                # What came before a probe's end is given out first: an error must not take it along.
+                if isinstance(sample, Execution) and (batch or not self._answers(sample)):
                     self.time_ns = max(self.time_ns, time_ns)
                     return batch
                 batch.append(sample)
             self._next = next(self._timeline, None)
+        if self._next is None and not batch:
+            self._refuse_probe()
         self.time_ns = end
         return batch
 
+    def _refuse_probe(self) -> None:
+        """The recording goes no further with this part: what was asked for cannot be answered.
+
+        Raises:
+            CellError: a probe was asked for.
+        """
+        if self._asked is not None:
+            goal, part_id, index = self._asked
+            self._asked = None
+            self.probe_phase = "idle"
+            raise CellError(
+                f"the recording holds no probe {index} on {part_id} ({goal.primitive.name}): replay with the strategy, "
+                "the stop rule and the model of the recording"
+            )
+
     def _answers(self, sample: Execution) -> bool:
         if self._asked is None:
-            return False
+            # Once the next part has been asked for, what is left of this one is no longer waited for.
+            return self.waiting_for_part
         goal, part_id, index = self._asked
         recorded = f"probe {sample.index} on {sample.part_id} ({sample.execution.primitive.name})"
         if (goal.primitive, part_id, index) != (sample.execution.primitive, sample.part_id, sample.index):
             self._asked = None
             self.probe_phase = "idle"
             raise CellError(
-                f"the recording holds {recorded}, but probe {index} on {part_id} ({goal.primitive.name}) was asked for: "
+                f"the recording holds {recorded}, asked for was probe {index} on {part_id} ({goal.primitive.name}): "
                 "replay with the strategy and the number of probes of the recording"
             )
         self._asked = None

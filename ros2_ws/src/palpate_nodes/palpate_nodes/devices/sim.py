@@ -6,7 +6,6 @@ from typing import Any
 
 from palpate_agents.observation import ProbeGoal
 from palpate_agents.samples import Sample
-
 from palpate_nodes.devices.cell import Part
 
 

@@ -1,0 +1,1 @@
+"""One module per command; each has `register(app)`. Heavy imports happen inside the commands."""
