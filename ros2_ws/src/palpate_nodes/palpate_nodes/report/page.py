@@ -40,6 +40,15 @@ def page(session: SessionRecord, thumbnails: dict[str, Picture], details: str, s
     )
 
 
+def table(label: str, css: str, columns: Sequence[tuple[str, str]], rows: Sequence[str]) -> str:
+    """A table in a frame that scrolls on narrow screens; columns are (HTML of the head, css class)."""
+    head = "".join(f'<th scope="col" class="{name_css}">{name}</th>' for name, name_css in columns)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table class="{css}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
 def _section(title: str, content: str) -> str:
     return f'<h2>{escape(title)}</h2><section class="card">{content}</section>' if content else ""
 
@@ -133,11 +142,8 @@ def _overview(results: SessionResults, thumbnails: dict[str, Picture], linked: s
         if any(cells)
     ]
     with_pictures = any(part.part_id in thumbnails for part in parts)
-    head = ['<th scope="col" class="thumb"><span class="soft"></span></th>'] if with_pictures else []
-    head += [
-        '<th scope="col">Part</th>',
-        *(f'<th scope="col" class="{css}">{name or "Result"}</th>' for name, css, _ in columns),
-    ]
+    heads = [("", "thumb")] if with_pictures else []
+    heads += [("Part", ""), *((name or "Result", css) for name, css, _ in columns)]
     rows = []
     for i, part in enumerate(parts):
         cells = []
@@ -149,10 +155,7 @@ def _overview(results: SessionResults, thumbnails: dict[str, Picture], linked: s
         cells.append(f'<th scope="row">{link}</th>')
         cells += [f'<td class="{css}">{values[i]}</td>' for _, css, values in columns]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table of parts"><table class="overview"><thead><tr>'
-        f"{''.join(head)}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return table("Table of parts", "overview", heads, rows)
 
 
 def _thumbnail(picture: Picture | None) -> str:
@@ -207,17 +210,14 @@ def confusion_matrix(parts: Sequence[PartResult]) -> str:
     truths = sorted({truth for truth, _ in counts})
     decided = {decision for _, decision in counts}
     columns = truths + sorted(decided - {*truths, ABSTAINED}) + ([ABSTAINED] if ABSTAINED in decided else [])
-    head = "".join(f'<th scope="col"><span class="label">{escape(name)}</span></th>' for name in columns)
-    body = []
+    heads = [("", ""), *((f'<span class="label">{escape(name)}</span>', "") for name in columns)]
+    rows = []
     for truth in truths:
         total = sum(count for (row, _), count in counts.items() if row == truth)
         cells = [_confusion_cell(counts.get((truth, name), 0), total, name == truth) for name in columns]
-        body.append(f'<tr><th scope="row">{escape(truth)}</th>{"".join(cells)}</tr>')
-    return (
-        '<p class="axis-note">rows: truth, columns: decision; a frame marks what is right</p>'
-        '<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix"><table class="confusion"><thead>'
-        f"<tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
+        rows.append(f'<tr><th scope="row">{escape(truth)}</th>{"".join(cells)}</tr>')
+    note = '<p class="axis-note">rows: truth, columns: decision; a frame marks what is right</p>'
+    return note + table("Confusion matrix", "confusion", heads, rows)
 
 
 def _confusion_cell(count: int, total: int, right: bool) -> str:
@@ -240,15 +240,9 @@ def _items(results: SessionResults) -> str:
             f'<td class="num">{item.confidence:.2f}</td><td><span class="mark {css}">{words}</span></td>'
             f'<td class="num">{item.correct_measurements} of {item.measurements}</td></tr>'
         )
-    names = (
-        ("Item", ""),
-        ("Truth", ""),
-        ("Decision", ""),
-        ("Confidence", "num"),
-        ("Result", ""),
+    heads = (
+        ("Item", ""), ("Truth", ""), ("Decision", ""), ("Confidence", "num"), ("Result", ""),
         ("Spectra correct", "num"),
-    )
-    head = "".join(f'<th scope="col" class="{css}">{name}</th>' for name, css in names)
-    table = f'<table class="overview"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    table = f'<div class="scroll" tabindex="0" role="region" aria-label="Table of items">{table}</div>'
-    return _section("Items: all measurements of one object together", table)
+    )  # fmt: skip
+    title = "Items: all measurements of one object together"
+    return _section(title, table("Table of items", "overview", heads, rows))

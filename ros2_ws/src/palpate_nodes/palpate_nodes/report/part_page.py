@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from palpate_nodes.report import charts
-from palpate_nodes.report.page import ABSTAINED, verdict_mark
+from palpate_nodes.report.page import ABSTAINED, table, verdict_mark
 from palpate_nodes.report.pictures import (
     DEPTH_MAP,
     THERMAL_MAP,
@@ -197,27 +197,23 @@ def _properties(part: PartRecord) -> str:
     reference = part.result.truth or part.result.decision
     rows = property_rows(part.signature.properties, reference)
     with_catalogue = any(row.catalogue for row in rows)
-    last = f'<th scope="col" class="num">Catalogue, {escape(reference)}</th>' if with_catalogue else ""
-    body = "".join(
-        f'<tr><th scope="row">{escape(row.name)} <span class="unit">{escape(row.unit)}</span></th><td class="num">{escape(row.value)}</td>'
-        f'<td class="num soft">{escape(row.uncertainty)}</td>'
+    heads = [("Property", ""), ("Estimate", "num"), ("Std. dev.", "num")]
+    if with_catalogue:
+        heads.append((f"Catalogue, {escape(reference)}", "num"))
+    body = [
+        f'<tr><th scope="row">{escape(row.name)} <span class="unit">{escape(row.unit)}</span></th>'
+        f'<td class="num">{escape(row.value)}</td><td class="num soft">{escape(row.uncertainty)}</td>'
         + (f'<td class="num">{escape(row.catalogue)}</td>' if with_catalogue else "")
         + "</tr>"
         for row in rows
-    )
-    table = (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Properties"><table><thead><tr>'
-        '<th scope="col">Property</th><th scope="col" class="num">Estimate</th>'
-        f'<th scope="col" class="num">Standard deviation</th>{last}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-    return _figure("Properties", table) if body else ""
+    ]
+    return _figure("Properties", table("Properties", "", heads, body)) if body else ""
 
 
 def _probes(probes: Sequence[ProbeRecord]) -> str:
     if not probes:
         return ""
     modalities = list(dict.fromkeys(name for probe in probes for name in probe.reliabilities))
-    head = "".join(f'<th scope="col" class="num">{escape(name)}</th>' for name in modalities)
     rows = []
     for probe in probes:
         failed = probe.outcome != "SUCCEEDED"
@@ -236,18 +232,10 @@ def _probes(probes: Sequence[ProbeRecord]) -> str:
             f'<td class="num">{probe.start_s:.1f}</td><td class="num">{force}</td>{cells}'
             f'<td class="why soft">{escape(why)}</td></tr>'
         )
-    table = (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Probes"><table class="overview"><thead><tr>'
-        '<th scope="col" class="num">#</th><th scope="col">Probe</th><th scope="col">Outcome</th>'
-        f'<th scope="col" class="num">Start, s</th><th scope="col" class="num">Force, N</th>{head}'
-        f'<th scope="col">Remarks</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
-    caption = (
-        "Columns named after a sense: how far its measurement in this probe can be relied on, 0 to 1."
-        if modalities
-        else ""
-    )
-    return _figure("Probes", table, caption)
+    heads = [("#", "num"), ("Probe", ""), ("Outcome", ""), ("Start, s", "num"), ("Force, N", "num")]
+    heads += [*((escape(name), "num") for name in modalities), ("Remarks", "")]
+    caption = "Under the name of a sense: how far its measurement can be relied on, 0 to 1." if modalities else ""
+    return _figure("Probes", table("Probes", "overview", heads, rows), caption)
 
 
 def _reliability(probe: ProbeRecord, name: str) -> str:

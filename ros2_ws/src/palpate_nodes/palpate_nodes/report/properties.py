@@ -50,7 +50,7 @@ def property_rows(properties: Sequence[tuple[str, float, float]], reference: str
         scale = kind.scale if kind else 1.0
         if name.startswith("log10_"):
             shown = significant(scale * 10.0**value)
-            spread = f"× / ÷ {10.0**std:.2f}" if math.isfinite(std) and std < 6 else ""
+            spread = f"×/÷ {10.0**std:.2f}" if math.isfinite(std) and std < 6 else ""
         else:
             shown, spread = significant(scale * value), f"± {significant(scale * std)}" if math.isfinite(std) else ""
         known = significant(scale * kind.of(entry)) if kind and entry else ""

@@ -57,7 +57,8 @@ tbody th{font-size:inherit;color:inherit;vertical-align:middle;font-weight:550}
 .overview td,.overview tbody th{padding-top:6px;padding-bottom:6px;white-space:nowrap}
 .overview .thumb{width:40px;padding-right:12px}
 .overview img{display:block;width:36px;height:36px;border-radius:6px;object-fit:cover}
-.overview td.why{white-space:normal;min-width:9em}
+.overview td.why{white-space:normal;min-width:15em}
+td.num{white-space:nowrap}
 .mark{font-weight:680;white-space:nowrap}
 .good{color:var(--good)}.bad{color:var(--bad)}.unsure{color:var(--unsure)}
 .soft{color:var(--soft)}
@@ -70,8 +71,8 @@ border:2px solid var(--card);background-clip:padding-box}
 .confusion td.strong{color:var(--inside);font-weight:650}
 .confusion td.diagonal{outline:2px solid var(--good);outline-offset:-4px}
 .confusion tbody th{text-align:right;padding-right:8px;white-space:nowrap}
-.confusion thead .label{display:inline-block;writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;padding:6px 2px;
-margin:0 auto;white-space:nowrap}
+.confusion thead .label{display:inline-block;writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;
+padding:6px 2px;white-space:nowrap}
 .axis-note{font-size:.8rem;color:var(--soft);margin:.2em 0 .6em}
 .bars{display:grid;grid-template-columns:max-content 1fr max-content;gap:8px 12px;align-items:center;margin:0;
 font-size:.92rem}
