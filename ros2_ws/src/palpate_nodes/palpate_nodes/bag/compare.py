@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from palpate_interfaces.msg import MaterialSignature
 from rclpy.serialization import deserialize_message
 
+from palpate_interfaces.msg import MaterialSignature
 from palpate_nodes import topics
 from palpate_nodes.bag.timeline import BagTimeline
 
