@@ -228,13 +228,14 @@ def test_a_misspelt_argument_and_a_crash_give_an_exit_code_with_either(
     assert ("recorder_node", "end") in [event[1:] for event in events(launchers.out)]
 
 
-def test_kill_9_of_ros_launch_leaves_no_orphans_either(launchers: Launchers) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_ros_launch_leaves_no_orphans_either(launchers: Launchers, number: int) -> None:
     launcher = launchers.start("ros", REPOSITORY / "launch/sim.launch.yaml")
     deadline = time.monotonic() + 20
     while len([1 for *_, event in events(launchers.out) if event == "start"]) < 5:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    launcher.kill()
+    launcher.send_signal(number)
     launcher.communicate(timeout=20)
     deadline = time.monotonic() + 10
     while len([1 for *_, event in events(launchers.out) if event == "end"]) < 5:

@@ -88,7 +88,9 @@ def tried(what: str, program: str, remedy: str) -> Finding:
 def examine(session_dir: Path) -> list[Finding]:
     """Everything the doctor looks at, in the order in which it is shown."""
     with ThreadPoolExecutor() as pool:
-        exchange = pool.submit(tried, "messages", _EXCHANGE, "make setup builds palpate_interfaces; see the row ROS versions")
+        exchange = pool.submit(
+            tried, "messages", _EXCHANGE, "make setup builds palpate_interfaces; see the row ROS versions"
+        )
         simulation = pool.submit(tried, "simulation", _SIMULATION, "make setup installs pybullet")
         files = environment.requirement_files()
         wanted = environment.pins(line for file in files for line in file.read_text().splitlines())

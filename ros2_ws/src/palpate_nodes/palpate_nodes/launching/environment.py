@@ -1,4 +1,4 @@
-"""What of the machine and the environment can keep a launch from working, as findings: pure looks, nothing is started."""
+"""What of machine and environment can keep a launch from working, as findings. Nothing is started or changed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -51,10 +52,8 @@ def python() -> Finding:
 def requirement_files() -> list[Path]:
     """The project's pins: beside the virtual environment, or in the package's share folder."""
     folders = [Path(sys.prefix).parent / "requirements"]
-    try:
+    with suppress(LaunchError):
         folders.append(packages.package_share("palpate") / "requirements")
-    except LaunchError:
-        pass
     found = ([folder / name for name in ("core.txt", "ros.txt")] for folder in folders)
     return next((files for files in found if all(file.is_file() for file in files)), [])
 
@@ -106,7 +105,9 @@ def ros_mix(environment: Mapping[str, str]) -> Finding:
     wheels = util.find_spec("ros_wheels_bootstrapper") is not None
     where = ", ".join(f"{name}: {'+'.join(sorted(found))}" for name, found in places.items() if found)
     if len(distros) > 1:
-        return Finding("ROS versions", FAIL, f"several at once: {where}", "open a new shell and source only one setup.bash")
+        return Finding(
+            "ROS versions", FAIL, f"several at once: {where}", "open a new shell and source only one setup.bash"
+        )
     if distros and wheels:
         text = f"the wheels in {sys.prefix} and {'/'.join(distros)} ({where or 'ROS_DISTRO'}) at once"
         return Finding("ROS versions", FAIL, text, "use a shell without ROS sourced, or scripts/run.sh COMMAND")
@@ -161,7 +162,12 @@ def shared_memory(folder: Path = reaper.SHM) -> Finding:
     segments = len(list(folder.glob("fastdds_*_el")))
     text = f"{folder}: {free_mb:.0f} MB free, {segments} Fast DDS segments and ports"
     if free_mb < SHM_MIN_MB:
-        return Finding("shared memory", FAIL, text, f"{SHM_MIN_MB} MB are needed (docker run --shm-size=256m), or: fastdds shm clean")
+        return Finding(
+            "shared memory",
+            FAIL,
+            text,
+            f"{SHM_MIN_MB} MB are needed (docker run --shm-size=256m), or: fastdds shm clean",
+        )
     return Finding("shared memory", OK, text)
 
 
@@ -173,7 +179,9 @@ def disk(folder: Path) -> Finding:
     if not os.access(place, os.W_OK):
         return Finding("disk", FAIL, f"{place} cannot be written to", "choose another folder: --session-dir")
     if free_gb < DISK_MIN_GB:
-        return Finding("disk", WARN, text, f"sessions may need {DISK_MIN_GB:g} GB: make room, or choose another --session-dir")
+        return Finding(
+            "disk", WARN, text, f"sessions may need {DISK_MIN_GB:g} GB: make room, or choose another --session-dir"
+        )
     return Finding("disk", OK, text)
 
 
@@ -187,7 +195,9 @@ def installation(environment: Mapping[str, str]) -> list[Finding]:
             packages.launch_file(f"{name}.launch.yaml", "palpate", environment)
         findings.append(Finding("palpate", OK, f"installed in {packages.package_prefix('palpate', environment)}"))
     except LaunchError as error:
-        findings.append(Finding("palpate", FAIL, str(error), "make setup; or colcon build, and source install/setup.bash"))
+        findings.append(
+            Finding("palpate", FAIL, str(error), "make setup; or colcon build, and source install/setup.bash")
+        )
     there = "ROS's own" if ros_launch_installed() else "our own (ROS's is not installed)"
     findings.append(Finding("launcher", OK, f"palpate launch uses {there}"))
     return findings

@@ -15,6 +15,7 @@ class LaunchError(ConfigError):
 def known_names(name: object, known: Iterable[str]) -> str:
     """End of an error message: the closest known name if there is one, then all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    by_lower = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    hint = f"did you mean '{by_lower[close[0]]}'? " if close else ""
     return f"{hint}known: {', '.join(names) or 'none'}"
