@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 import rclpy
@@ -22,6 +23,8 @@ from palpate_nodes.bag.timeline import BagTimeline
 from palpate_nodes.recorder_node import RecorderNode, free_directory
 
 DOMAIN = 71
+PRESENTED = "palpate_interfaces/msg/PartPresented"
+START_NS = 1_700_000_000_000_000_000
 WRENCH = "/cell/force_torque_sensor/wrench"
 
 
@@ -101,9 +104,7 @@ def bench(tmp_path):
 
 def message_of(topic, number, stamp_ns=None):
     message = topic.type()
-    message.header.stamp = topics.to_stamp(
-        1_700_000_000_000_000_000 + number * 1_000_000 if stamp_ns is None else stamp_ns
-    )
+    message.header.stamp = topics.to_stamp(stamp_ns or START_NS + number * 1_000_000)
     message.header.frame_id = f"frame {number}"
     return message
 
@@ -119,7 +120,8 @@ def test_every_message_of_every_topic_is_recorded(bench, tmp_path, make_executor
     rig.finish()
     reader = BagReader(tmp_path / "bag")
     assert reader.complete
-    found, kinds = {}, {topics.resolve(topic.name): topic.type for topic in topics.RECORDED_TOPICS}
+    kinds = {topics.resolve(topic.name): topic.type for topic in topics.RECORDED_TOPICS}
+    found: dict[str, list] = {}
     for message in reader.messages(rig.sent):
         # Bytes of padding are undefined, so what they mean is compared.
         found.setdefault(message.topic, []).append(deserialize_message(message.data, kinds[message.topic]))
@@ -150,53 +152,52 @@ def test_messages_lost_on_the_way_are_counted_exactly(bench, tmp_path, make_exec
     rig.finish()
     info = describe(tmp_path / "bag")
     wrench = next(topic for topic in info.topics if topic.name == WRENCH)
+    assert wrench.dropped is not None
     assert wrench.messages + wrench.dropped == 3002
     assert 0 < wrench.dropped < 2500
 
 
 def test_in_lock_step_log_times_are_those_of_the_ticks_and_ticks_are_acknowledged(bench, tmp_path):
     rig = bench(use_sim_time=True)
-    acks = []
+    acks: list[SimAck] = []
     rig.executor.add_node(rig.node)
     rig.node.create_subscription(SimAck, topics.SIM_ACK.name, acks.append, topics.SIM_ACK.qos)
     assert rig.recorder.autostart()
-    start = 1_700_000_000_000_000_000
     rig.wait(lambda: any(WRENCH in ack.topics for ack in acks))  # announced
     # Ticks first, so that everything arrives late.
     for tick in range(1, 6):
-        message = SimTick(stamp=topics.to_stamp(start + tick * 10_000_000), topics=[WRENCH, "/cell/other"])
-        message.last_stamps = [topics.to_stamp(start + tick * 10_000_000)] * 2
+        message = SimTick(stamp=topics.to_stamp(START_NS + tick * 10_000_000), topics=[WRENCH, "/cell/other"])
+        message.last_stamps = [topics.to_stamp(START_NS + tick * 10_000_000)] * 2
         rig.publish(topics.SIM_TICK, message)
         if tick == 1:
             rig.wait(lambda: rig.recorder._lockstep.ticking)
     for number in range(11, 51):
         rig.publish(topics.WRENCH, message_of(topics.WRENCH, number))
-    rig.wait(lambda: any(topics.stamp_ns(ack.stamp) == start + 50_000_000 for ack in acks))
+    rig.wait(lambda: any(topics.stamp_ns(ack.stamp) == START_NS + 50_000_000 for ack in acks))
     rig.finish()
     rig.wait(lambda: any(ack.leaving for ack in acks))
-    times = [(message.log_ns - start) // 1_000_000 for message in BagReader(tmp_path / "bag").messages([WRENCH])]
+    times = [(message.log_ns - START_NS) // 1_000_000 for message in BagReader(tmp_path / "bag").messages([WRENCH])]
     assert times == [tick * 10 for tick in range(2, 6) for _ in range(10)]
 
 
 def test_in_lock_step_a_slow_disk_holds_up_time_instead_of_dropping(bench, monkeypatch):
     rig = bench(use_sim_time=True, queue_size=1)
-    acks = []
+    acks: list[SimAck] = []
     rig.executor.add_node(rig.node)
     rig.node.create_subscription(SimAck, topics.SIM_ACK.name, acks.append, topics.SIM_ACK.qos)
     assert rig.recorder.autostart()
-    start = 1_700_000_000_000_000_000
     for tick, last in ((1, 0), (2, 15)):
-        message = SimTick(stamp=topics.to_stamp(start + tick * 10_000_000), topics=[WRENCH])
-        message.last_stamps = [topics.to_stamp(start + last * 1_000_000)]
+        message = SimTick(stamp=topics.to_stamp(START_NS + tick * 10_000_000), topics=[WRENCH])
+        message.last_stamps = [topics.to_stamp(START_NS + last * 1_000_000)]
         rig.publish(topics.SIM_TICK, message)
     rig.wait(lambda: rig.recorder._lockstep.ticking)
     backlog = {"bytes": 900_000}
     monkeypatch.setattr(type(rig.recorder.writer), "backlog_bytes", property(lambda self: backlog["bytes"]))
     rig.publish(topics.WRENCH, message_of(topics.WRENCH, 15))
     rig.spin(0.5)
-    assert not any(topics.stamp_ns(ack.stamp) == start + 20_000_000 for ack in acks)
+    assert not any(topics.stamp_ns(ack.stamp) == START_NS + 20_000_000 for ack in acks)
     backlog["bytes"] = 0
-    rig.wait(lambda: any(topics.stamp_ns(ack.stamp) == start + 20_000_000 for ack in acks))
+    rig.wait(lambda: any(topics.stamp_ns(ack.stamp) == START_NS + 20_000_000 for ack in acks))
 
 
 def test_a_best_effort_driver_is_heard_too(bench, tmp_path):
@@ -279,13 +280,9 @@ def test_timeline_tells_a_foreign_bag_by_its_topics_and_definitions(tmp_path):
     with pytest.raises(DataError, match=r"no messages on part_presented .*it holds /turtle/pose \(1\)"):
         BagTimeline(odd)
     other = bag("other", [TopicSpec("/x/part_presented", "std_msgs/msg/Header", text)])
-    with pytest.raises(
-        DataError, match="/x/part_presented is std_msgs/msg/Header, expected palpate_interfaces/msg/Part"
-    ):
+    with pytest.raises(DataError, match="is std_msgs/msg/Header, expected palpate_interfaces/msg/Part"):
         BagTimeline(other)
-    old = bag(
-        "old", [TopicSpec("/x/part_presented", "palpate_interfaces/msg/PartPresented", text, "RIHS01_" + "0" * 64)]
-    )
+    old = bag("old", [TopicSpec("/x/part_presented", PRESENTED, text, "RIHS01_" + "0" * 64)])
     with pytest.raises(DataError, match=r"another definition .*\(palpate 9.9\)"):
         BagTimeline(old)
 
@@ -314,7 +311,7 @@ class Publishing(threading.Thread):
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=DOMAIN + 1)
         node = Node("publisher", namespace="/cell", context=self.context)
-        self.output = node.create_publisher(topics.WRENCH.type, topics.WRENCH.name, topics.WRENCH.qos)
+        self.output: Any = node.create_publisher(topics.WRENCH.type, topics.WRENCH.name, topics.WRENCH.qos)
         self.halt = threading.Event()
         self.count = 0
 

@@ -81,9 +81,8 @@ class RecorderNode(PalpateNode):
         self._log_times: LogTimes[_Message] = LogTimes([stream.name for stream in self._streams])
         self._lockstep = LockstepConsumer(self, topics.RECORDED_TOPICS)
         self._tick_subscription = self.subscription(topics.SIM_TICK, self._on_tick)
-        self._timer = self.create_timer(
-            0.1, self.guarded(self._periodic), clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # the disk does not run in simulated time
+        self._timer = self.create_timer(0.1, self.guarded(self._periodic), clock=steady)
 
     # Lifecycle.
     def setup(self) -> None:
