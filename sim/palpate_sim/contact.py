@@ -8,6 +8,7 @@ pushes, with the arm itself. Damping: Hunt-Crossley, `F = F_elastic (1 + c v)`. 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.objects import PartBatch
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 BALL_RADIUS_M = 0.005
 BALL_MODULUS_PA = 207e9  # hardened steel, the catalogue's mild steel
@@ -197,11 +198,11 @@ def reduced_mass_kg(batch: PartBatch) -> Array:
     return TIP_MASS_KG * other / (TIP_MASS_KG + other)
 
 
-def hertz_contact_time_s(batch: PartBatch, speed_m_s: float) -> Array:
+def hertz_contact_time_s(batch: PartBatch, speed_m_s: Array | float) -> Array:
     """(N,) `2.94 (15 m / (16 E* sqrt R))^(2/5) v^(-1/5)`: elastic Hertz impact without a bending wall, s."""
     modulus = effective_modulus_pa(batch)
     ratio = 15.0 * reduced_mass_kg(batch) / (16.0 * modulus * np.sqrt(BALL_RADIUS_M))
-    return 2.94 * ratio**0.4 * speed_m_s**-0.2
+    return 2.94 * ratio**0.4 * np.asarray(speed_m_s) ** -0.2
 
 
 def hertz_peak_force_n(mass_kg: Array | float, hertz: Array | float, speed_m_s: float) -> Array:
@@ -238,12 +239,12 @@ def damping_number(restitution: Array) -> Array:
     return 0.5 * (low + high)
 
 
-def impact(batch: PartBatch, speed_m_s: float) -> tuple[Array, Array]:
+def impact(batch: PartBatch, speed_m_s: Array | float) -> tuple[Array, Array]:
     """Integrates N taps, each on its own time scale (classical Runge-Kutta).
 
     Args:
         batch: N parts.
-        speed_m_s: approach speed, m/s.
+        speed_m_s: approach speed, one or (N,), m/s.
 
     Returns:
         times (N, M) s since contact, and impulse (N, M) N s that the tip has received until then. Contact has ended
@@ -251,11 +252,12 @@ def impact(batch: PartBatch, speed_m_s: float) -> tuple[Array, Array]:
     """
     mass, hertz = reduced_mass_kg(batch), hertz_stiffness(batch)
     compliance = 1.0 / wall_stiffness_n_m(batch)
-    damping = damping_number(batch.restitution) / speed_m_s
+    speed = np.broadcast_to(np.asarray(speed_m_s, float), (len(batch),))
+    damping = damping_number(batch.restitution) / speed
     # A bending wall lengthens the contact: half a period of mass on spring, added in square.
-    estimate = np.hypot(hertz_contact_time_s(batch, speed_m_s), np.pi * np.sqrt(mass * compliance))
+    estimate = np.hypot(hertz_contact_time_s(batch, speed), np.pi * np.sqrt(mass * compliance))
     step = estimate / TAP_STEPS
-    position, velocity = np.zeros(len(batch)), np.full(len(batch), float(speed_m_s))
+    position, velocity = np.zeros(len(batch)), speed.copy()
 
     def acceleration(x: Array, v: Array) -> Array:
         return -series_force(x, hertz, compliance) * np.maximum(1.0 + damping * v, 0.0) / mass
@@ -270,30 +272,37 @@ def impact(batch: PartBatch, speed_m_s: float) -> tuple[Array, Array]:
         velocity = velocity + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
         velocities.append(velocity)
     times = np.arange(2 * TAP_STEPS + 1) * step[:, None]
-    impulse = mass[:, None] * (speed_m_s - np.stack(velocities, axis=1))
+    impulse = mass[:, None] * (speed[:, None] - np.stack(velocities, axis=1))
     return times, impulse
 
 
-def tap_burst(batch: PartBatch, speed_m_s: float, rng: np.random.Generator, devices: DeviceDraw | None = None) -> Array:
+def tap_burst(
+    batch: PartBatch,
+    speed_m_s: Array | float,
+    rng: np.random.Generator,
+    devices: DeviceDraw | Sequence[DeviceDraw] | None = None,
+) -> Array:
     """Acceleration of the tip around one tap.
 
     Each sample is the mean over its interval, as an anti-alias filter gives it: the impulse is conserved exactly.
 
     Args:
         batch: N parts.
-        speed_m_s: speed at contact, m/s.
+        speed_m_s: speed at contact, one or (N,), m/s.
         rng: noise.
-        devices: gain and noise of the accelerometer; nominal if None.
+        devices: gain and noise of the accelerometer, one or N; nominal if None.
 
     Returns:
         (N, S) m/s2 at `BURST_RATE_HZ`, positive away from the part; contact begins after `BURST_PREROLL_S`.
     """
-    devices = devices or DeviceDraw.nominal()
+    each = [devices or DeviceDraw.nominal()] if devices is None or isinstance(devices, DeviceDraw) else devices
+    gain = np.array([[device.burst_gain] for device in each])
+    sigma = np.array([[device.burst_noise_m_s2] for device in each])
     times, impulse = impact(batch, speed_m_s)
     samples = round(BURST_DURATION_S * BURST_RATE_HZ)
     edges = np.arange(samples + 1) / BURST_RATE_HZ - BURST_PREROLL_S
     jitter = rng.uniform(0.0, 1.0 / BURST_RATE_HZ, len(batch))
     received = np.stack([np.interp(edges - jitter[n], times[n], impulse[n]) for n in range(len(batch))])
     clean = np.diff(received, axis=1) * BURST_RATE_HZ / TIP_MASS_KG
-    noisy = devices.burst_gain * clean + devices.burst_noise_m_s2 * rng.standard_normal(clean.shape)
+    noisy = gain * clean + sigma * rng.standard_normal(clean.shape)
     return np.clip(noisy, -BURST_RANGE_M_S2, BURST_RANGE_M_S2)

@@ -1,7 +1,7 @@
 """Joint encoders: what the arm believes of its own posture. Their noise is why pressing tells so little.
 
-White noise of a reading, and a slow error of gears and friction that wanders with its correlation time. Together they move
-the tip by about 8 um at half a metre of reach, as was taken for a stiff arm.
+White noise of a reading, and a slow error of gears and friction that wanders with its correlation time. Together they
+move the tip by about 8 um at half a metre of reach, as was taken for a stiff arm.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 WHITE_RAD = 4e-6
 SLOW_RAD = 9e-6
@@ -40,11 +40,12 @@ class JointNoise:
 
     def apply_series(self, positions: Array, times_s: Array) -> Array:
         """As `apply` for (J, 7) positions at (J,) ascending times."""
-        read = np.empty_like(np.asarray(positions, float))
-        for row, (position, time_s) in enumerate(zip(positions, times_s, strict=True)):
-            elapsed = 0.0 if self._time_s is None else max(float(time_s) - self._time_s, 0.0)
-            keep = np.exp(-elapsed / CORRELATION_S)
-            self._slow = keep * self._slow + SLOW_RAD * np.sqrt(1.0 - keep**2) * self._rng.standard_normal(7)
-            self._time_s = float(time_s)
-            read[row] = position + self._slow + WHITE_RAD * self._rng.standard_normal(7)
-        return read
+        times = np.asarray(times_s, float)
+        previous = times[0] if self._time_s is None else self._time_s
+        keep = np.exp(-np.maximum(np.diff(times, prepend=previous), 0.0) / CORRELATION_S)[:, None]
+        kicks = SLOW_RAD * np.sqrt(1.0 - keep**2) * self._rng.standard_normal((len(times), 7))
+        slow = np.empty_like(kicks)
+        for row in range(len(times)):
+            self._slow = slow[row] = keep[row] * self._slow + kicks[row]
+        self._time_s = float(times[-1])
+        return np.asarray(positions, float) + slow + WHITE_RAD * self._rng.standard_normal((len(times), 7))

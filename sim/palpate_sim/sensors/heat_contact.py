@@ -20,7 +20,7 @@ from palpate_sim.contact import PAD_SIDE_M
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.objects import PartBatch
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 PAD_RADIUS_M = PAD_SIDE_M / np.sqrt(np.pi)
 SURFACE_LOSS_W_M2K = 10.0
@@ -139,11 +139,24 @@ def pad_flux_w_m2(
     return _contact(batch, devices, np.asarray(time_s), pad_start_c, pad_index)[0]
 
 
+@lru_cache(maxsize=32)
 def _step_response(batch: PartBatch) -> Array:
-    """(N, G) rise of the spot's mean temperature per constant flux, on the grid `_LOG_TIMES`, m2 K/W."""
+    """(N, G) rise of the spot's mean temperature per constant flux, on the grid `_LOG_TIMES`, m2 K/W.
+
+    Kept for the last batches, as is the flux of a touch: a camera asks for the same spot again and again.
+    """
     time = np.exp(_LOG_TIMES)
     s = np.log(2.0) / time[:, None] * np.arange(1, _TERMS + 1)
     return np.einsum("ntk,tk->nt", _part_impedance(batch, s) / s, _WEIGHTS * np.log(2.0) / time[:, None])
+
+
+@lru_cache(maxsize=64)
+def _flux_of_touch(
+    batch: PartBatch, devices: DeviceDraw, dwell_s: float, pad_start_c: tuple[float, ...], pad_index: int
+) -> tuple[Array, Array]:
+    """Edges (I+1,) of the steps of a touch, s, and (N, I) the flux in each, W/m2."""
+    edges = dwell_s * np.linspace(0.0, 1.0, 41) ** 2
+    return edges, _contact(batch, devices, 0.5 * (edges[1:] + edges[:-1]), np.asarray(pad_start_c), pad_index)[0]
 
 
 def _response_at(table: Array, time: Array) -> Array:
@@ -186,8 +199,8 @@ def surface_temperature(
     if during.any():
         result[:, during] = _contact(batch, devices, time[during], pad_start_c, pad_index)[2]
     if (~during).any():
-        edges = dwell_s * np.linspace(0.0, 1.0, 41) ** 2
-        flux = _contact(batch, devices, 0.5 * (edges[1:] + edges[:-1]), pad_start_c, pad_index)[0]
+        start = tuple(float(v) for v in np.atleast_1d(np.asarray(pad_start_c, float)))
+        edges, flux = _flux_of_touch(batch, devices, float(dwell_s), start, pad_index)
         after = time[~during]
         response = _response_at(_step_response(batch), after[:, None] - edges[None, :])
         rise = np.einsum("ntk,nk->nt", response[:, :, :-1] - response[:, :, 1:], flux)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from palpate_sim.devices import DeviceDraw
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 PAD_SETPOINTS_C = (45.0, 70.0)
 BLOCK_CAPACITY_J_K = 6.0

@@ -55,7 +55,7 @@ def depth_noise(
     depth = np.asarray(depth_m, float) * devices.depth_scale
     sigma = devices.depth_noise_per_m * depth**2
     shared = _blobs(depth.shape, rng, 2)
-    noisy = depth + sigma * np.sqrt(0.5) * (shared + rng.standard_normal(depth.shape))
+    noisy = depth + sigma * np.sqrt(0.5) * (shared + rng.standard_normal(depth.shape, dtype=np.float32))
     holes = _holes(depth, segmentation, part, rng)
     return np.where(holes | (depth <= 0.0), 0, np.clip(np.rint(noisy * 1e3), 0, 65535)).astype(np.uint16)
 
@@ -97,20 +97,20 @@ def color_noise(
         devices: white balance, exposure, noise.
         rng: noise.
     """
-    picture = rgb.astype(np.float64)
+    picture = rgb.astype(np.float32)
     if part_mask.any():
         rows, columns = np.nonzero(part_mask)
         window = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
         mask = part_mask[window]
         patch = picture[window]
-        ground = np.median(picture[~part_mask], axis=0) if (~part_mask).any() else np.zeros(3)
+        ground = np.median(picture[~part_mask][::7], axis=0) if not part_mask.all() else np.zeros(3)
         still = np.random.default_rng(part.seed)  # texture and mirrored lamp stay from picture to picture
         surface = patch * (1.0 + part.texture_contrast * _texture(part, mask.shape, still))[..., None]
         surface = (1.0 - 0.8 * part.transparency) * surface + 0.8 * part.transparency * ground
         surface += _highlight(mask.shape, part.gloss, still)[..., None]
         picture[window] = np.where(mask[..., None], surface, patch)
-    picture *= devices.exposure * np.asarray(devices.white_balance)
-    picture += devices.color_noise * rng.standard_normal(picture.shape)
+    picture *= np.asarray(devices.white_balance, np.float32) * np.float32(devices.exposure)
+    picture += np.float32(devices.color_noise) * rng.standard_normal(picture.shape, dtype=np.float32)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 

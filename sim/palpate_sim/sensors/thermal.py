@@ -33,7 +33,7 @@ __all__ = [
     "surface_temperature",
 ]
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 TABLE_EMISSIVITY = 0.94
 ARM_EMISSIVITY = 0.92
@@ -152,5 +152,5 @@ def frame(
     apparent[arm_mask] = apparent_temperature(np.asarray(arm_c), ARM_EMISSIVITY, ambient_c)
     blur = np.array([0.15, 0.7, 0.15])  # optics: neighbouring pixels share light
     apparent = convolve1d(convolve1d(apparent, blur, axis=0, mode="nearest"), blur, axis=1, mode="nearest")
-    noise = devices.netd_k * rng.standard_normal(apparent.shape)
+    noise = devices.netd_k * rng.standard_normal(apparent.shape, dtype=np.float32)
     return (apparent + devices.thermal_offset_k + noise).astype(np.float32)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from palpate_sim.devices import DeviceDraw
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 RANGE = np.array([40.0, 40.0, 120.0, 2.0, 2.0, 2.0])
 """Mini40 SI-40-2: 40 N sideways, 120 N along z, 2 N m."""

@@ -1,0 +1,246 @@
+"""Windows of press, slide and tap for many parts: the contact loops run for all at once, then one window per part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.observation import Frame, Outcome, Primitive, ProbeExecution, ProbeGoal, ProbeWindows, TapBurst
+from palpate_sim.contact import BURST_RATE_HZ, TIP_MASS_KG, press_force, slide_force, tap_burst
+from palpate_sim.kinematics import Chain
+from palpate_sim.motion import PERIOD_S, MotionLimits
+from palpate_sim.objects import PartBatch
+from palpate_sim.planning import HOME, TOOL_POSTURE, Planner
+from palpate_sim.training.contact_loops import GuardedLoop, Track
+from palpate_sim.training.scene_of_part import Hit, PartScene
+
+Array = NDArray[np.floating]
+
+GRAVITY_M_S2 = 9.81
+JOINT_PERIOD = 10
+BEFORE_CONTACT = 400
+TAP_WINDOW_S = 0.1
+SLIDE_SETTLE_S, SLIDE_RATE_N_S = 0.15, 20.0
+PRESS_HOLD_S = 0.2
+
+
+@dataclass(frozen=True)
+class ToolGeometry:
+    """What hangs on the sensor, and how the sensor is turned in the two postures that windows are cut in.
+
+    Attributes:
+        tool_mass_kg: hand and tool.
+        touch_rotation, hand_rotation: (3, 3) sensor frame in the base frame with the ball, and with the hand, down.
+        tip_jacobian: (3, 7) motion of the ball per joint, m/rad.
+        limits: of the arm.
+    """
+
+    tool_mass_kg: float
+    touch_rotation: Array
+    hand_rotation: Array
+    tip_jacobian: Array
+    limits: MotionLimits
+
+    @staticmethod
+    def of(planner: Planner) -> ToolGeometry:
+        """From the URDF, at the postures over the middle of the table."""
+        tip = Chain(planner.model, Frame.BALL_TIP, Frame.BASE)
+        sensor = Chain(planner.model, Frame.FORCE_TORQUE, Frame.BASE)
+        return ToolGeometry(
+            planner.tool_mass_kg,
+            sensor.forward(TOOL_POSTURE)[:3, :3],
+            sensor.forward(HOME)[:3, :3],
+            tip.jacobian(TOOL_POSTURE)[1][:3],
+            MotionLimits(),
+        )
+
+    def weight(self, rotation: Array, mass_kg: float) -> Array:
+        """(3,) weight in the sensor frame, N."""
+        return rotation.T @ np.array([0.0, 0.0, -GRAVITY_M_S2 * mass_kg])
+
+
+@dataclass(frozen=True)
+class Contact:
+    """One part's touch: what was wanted, and what was met."""
+
+    scene: PartScene
+    goal: ProbeGoal
+    hit: Hit
+
+    @property
+    def approach(self) -> Array:
+        """(3,) unit outward normal that was assumed."""
+        return np.asarray(self.goal.normal, float)
+
+    @property
+    def direction(self) -> Array:
+        """(3,) unit direction of a slide, in the assumed surface."""
+        flat = np.array([np.cos(self.goal.slide_angle_rad), np.sin(self.goal.slide_angle_rad), 0.0])
+        along = flat - (flat @ self.approach) * self.approach
+        return along / np.linalg.norm(along)
+
+
+def execution_of(goal: ProbeGoal, outcome: Outcome, start_s: float, end_s: float, **fields: object) -> ProbeExecution:
+    """The arm's report, with stamps from the part's clock."""
+    return ProbeExecution(
+        goal.primitive, outcome, round(start_s * 1e9), round(end_s * 1e9),
+        contact_normal=goal.normal, pad_index=goal.pad_index, **fields,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def missed(scene: PartScene, goal: ProbeGoal) -> tuple[ProbeExecution, ProbeWindows]:
+    """A descent that touched nothing."""
+    scene.time_s += 2.0
+    execution = execution_of(goal, Outcome.NO_CONTACT, scene.time_s - 1.0, scene.time_s, contact_point_m=goal.target_m)
+    return execution, ProbeWindows()
+
+
+class ForceTables:
+    """`press_force` of N parts over depth, tabulated as touch.py does for one: a look-up per control period."""
+
+    rows, deepest_m = 512, 0.03
+
+    def __init__(self, batch: PartBatch) -> None:
+        self._depth = self.deepest_m * np.linspace(0.0, 1.0, self.rows) ** 2
+        self._force = np.stack([press_force(batch, depth) for depth in self._depth], axis=1)
+        self._parts = np.arange(len(batch))
+
+    def at(self, depth_m: Array) -> Array:
+        """(N,) force N at (N,) depth m; 0 without contact."""
+        share = np.sqrt(np.clip(depth_m / self.deepest_m, 0.0, 1.0)) * (self.rows - 1)
+        low = np.minimum(share.astype(int), self.rows - 2)
+        start, end = self._depth[low], self._depth[low + 1]
+        weight = (np.minimum(np.maximum(depth_m, 0.0), self.deepest_m) - start) / (end - start)
+        first, second = self._force[self._parts, low], self._force[self._parts, low + 1]
+        return first + weight * (second - first)
+
+
+def _loop(contacts: Sequence[Contact], batch: PartBatch, limits: MotionLimits, rng: np.random.Generator) -> GuardedLoop:
+    cosine = np.array([c.approach @ c.hit.normal for c in contacts])
+    rise = np.array([c.direction @ c.hit.normal for c in contacts])
+
+    law = ForceTables(batch)
+
+    def force(travel: Array, along: Array) -> Array:
+        return law.at(travel * cosine - along * rise)
+
+    sigma = np.array([c.scene.devices.force_noise_n for c in contacts])
+    return GuardedLoop(
+        force, (cosine, rise), limits, lambda: sigma * rng.standard_normal(len(contacts)), limits.arm_stiffness_n_m,
+        len(contacts),
+    )  # fmt: skip
+
+
+def press_tracks(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.random.Generator) -> Track:
+    """All presses: load, hold, unload."""
+    limits = geometry.limits
+    loop = _loop(contacts, PartBatch.of([c.scene.part for c in contacts]), limits, rng)
+    loop.approach()
+    top = limits.press_share * limits.force_limit_n
+    loop.hold(top, PRESS_HOLD_S, limits.press_rate_n_s, limits.press_depth_m)
+    return loop.track(loop.unload(1.5 * limits.press_rate_n_s))
+
+
+def slide_tracks(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.random.Generator) -> Track:
+    """All slides: light touch, then along the surface."""
+    limits = geometry.limits
+    batch = PartBatch.of([c.scene.part for c in contacts])
+    loop = _loop(contacts, batch, limits, rng)
+    loop.approach()
+    loop.hold(limits.slide_force_n, SLIDE_SETTLE_S, SLIDE_RATE_N_S, limits.press_depth_m)
+    length = np.array([c.goal.slide_distance_m or limits.slide_m for c in contacts])
+
+    def friction(normal: Array, velocity: Array, time_s: float) -> Array:
+        return slide_force(batch, normal, limits.slide_speed_m_s, time_s, rng) * (velocity > 1e-3)
+
+    return loop.track(loop.slide(length, limits.slide_speed_m_s, limits.slide_force_n, friction))
+
+
+def window_of(
+    contact: Contact, track: Track, index: int, geometry: ToolGeometry
+) -> tuple[ProbeExecution, ProbeWindows]:
+    """Cuts one part's window out of the tracks, with everything that its sensors add."""
+    scene, goal = contact.scene, contact.goal
+    touched, ended = int(track.touched[index]), int(track.ended[index])
+    if touched < 0:
+        return missed(scene, goal)
+    rows = np.arange(max(touched - BEFORE_CONTACT, 0), min(ended + 1, len(track.travel_m)))
+    times = (rows - touched) * PERIOD_S
+    approach, along = contact.approach, contact.direction
+    rotation = geometry.touch_rotation
+    slid = along - (along @ contact.hit.normal) * contact.hit.normal
+    force = track.normal_n[rows, index, None] * contact.hit.normal - track.tangential_n[rows, index, None] * slid
+    # What hangs on the sensor resists acceleration: seen when the arm brakes and when a slide begins.
+    travel, length = track.travel_m[:, index], track.along_m[:, index]
+    motion = -travel[:, None] * approach + length[:, None] * along
+    acceleration = np.diff(motion, n=2, axis=0, prepend=motion[:1] - (motion[1:2] - motion[:1]), append=motion[-1:])
+    force = force - geometry.tool_mass_kg * acceleration[rows] / PERIOD_S**2
+    scene.time_s += 2.0
+    wrench = np.zeros((len(rows), 6))
+    wrench[:, :3] = force @ rotation + geometry.weight(rotation, geometry.tool_mass_kg)
+    reported = scene.wrench_noise.apply_series(wrench, scene.time_s + times)
+    point = contact.hit.point - travel[touched] * approach
+    windows = ProbeWindows(wrench_times_s=times, wrench=reported)
+    add_joints(windows, rows, times, point + motion - motion[touched], scene, geometry, rotation)
+    execution = execution_of(
+        goal,
+        Outcome.FORCE_LIMIT if track.limited[index] else Outcome.SUCCEEDED,
+        scene.time_s + times[0],
+        scene.time_s + times[-1],
+        contact_time_ns=round(scene.time_s * 1e9),
+        contact_point_m=(float(point[0]), float(point[1]), float(point[2])),
+        speed_m_s=geometry.limits.slide_speed_m_s if goal.primitive is Primitive.SLIDE else 0.011,
+        slide_distance_m=float(length[rows[-1]]),
+        max_force_n=float(track.normal_n[rows, index].max()),
+    )
+    scene.time_s += float(times[-1]) + 1.0
+    return execution, windows
+
+
+def add_joints(
+    windows: ProbeWindows, rows: NDArray[np.int64], times: Array, tip: Array, scene: PartScene,
+    geometry: ToolGeometry, rotation: Array,
+) -> None:  # fmt: skip
+    """Joint states at 100 Hz with encoder noise: tip positions (all rows of the track) seen through it."""
+    phase = int(scene.rng.integers(JOINT_PERIOD))
+    chosen = np.arange(phase, len(rows), JOINT_PERIOD)
+    windows.joint_times_s = times[chosen]
+    error = scene.joint_noise.apply_series(np.zeros((len(chosen), 7)), scene.time_s + times[chosen])
+    windows.joint_positions = TOOL_POSTURE + error
+    windows.tip_positions_m = tip[rows[chosen]] + error @ geometry.tip_jacobian.T
+    windows.sensor_rotation = np.repeat(rotation[None], len(chosen), axis=0)
+
+
+def taps(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.random.Generator) -> list[TapBurst]:
+    """Bursts of all taps."""
+    speed = geometry.limits.tap_speed_m_s * np.array([c.approach @ c.hit.normal for c in contacts])
+    batch = PartBatch.of([c.scene.part for c in contacts])
+    bursts = tap_burst(batch, speed, rng, [c.scene.devices for c in contacts])
+    return [
+        TapBurst(float(BURST_RATE_HZ), burst, TIP_MASS_KG, float(v)) for burst, v in zip(bursts, speed, strict=True)
+    ]
+
+
+def tap_window(contact: Contact, burst: TapBurst, geometry: ToolGeometry) -> tuple[ProbeExecution, ProbeWindows]:
+    """Window of a tap: the burst, and the free wrench before it."""
+    scene, goal, point = contact.scene, contact.goal, contact.hit.point
+    scene.time_s += 2.0
+    rows = np.arange(-BEFORE_CONTACT, 0)
+    times = rows * PERIOD_S
+    wrench = np.zeros((len(rows), 6))
+    wrench[:, :3] = geometry.weight(geometry.touch_rotation, geometry.tool_mass_kg)
+    windows = ProbeWindows(
+        wrench_times_s=times, wrench=scene.wrench_noise.apply_series(wrench, scene.time_s + times), burst=burst
+    )
+    tip = point - (rows * PERIOD_S * burst.impact_speed_m_s)[:, None] * contact.approach
+    add_joints(windows, np.arange(len(rows)), times, tip, scene, geometry, geometry.touch_rotation)
+    execution = execution_of(
+        goal, Outcome.SUCCEEDED, scene.time_s + times[0], scene.time_s + TAP_WINDOW_S,
+        contact_time_ns=round(scene.time_s * 1e9), contact_point_m=(float(point[0]), float(point[1]), float(point[2])),
+        speed_m_s=geometry.limits.tap_speed_m_s,
+    )  # fmt: skip
+    scene.time_s += 1.0
+    return execution, windows
