@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from mcap_ros2.writer import Writer
+
 from palpate_nodes.bag.definitions import definition
 from palpate_nodes.results import PartResult, ProbeResult, SessionResults, write_results
 from palpate_sim.objects import DeviceDraw, PartBatch, draw_part
@@ -100,7 +101,7 @@ def write_session(
     left_out: Collection[str] = (),
     namespace: str = "/cell",
     results: bool = True,
-    wrench_hz: float = 100.0,
+    wrench_hz: float = 50.0,
 ) -> SessionResults:
     """Write `bag/` and, if wanted, the results; returns what the results say."""
     bag = folder / "bag"
@@ -166,7 +167,7 @@ def _add_beliefs(recording: _Recording, part: MadeUpPart, names: dict[str, str],
     final[LABELS.index(part.belief)] = part.confidence
     prior = np.full(len(LABELS), 1.0 / len(LABELS))
     for step in range(len(part.plan) + 1):
-        weight = step / len(part.plan)
+        weight = step / max(1, len(part.plan))
         mixed = (1.0 - weight) * prior + weight * final
         belief = {**names, "probes": step, "labels": list(LABELS), "probabilities": mixed.tolist()}
         recording.add("belief", at(0.2 if step == 0 else part.plan[step - 1][3] + 0.6), belief)
@@ -192,22 +193,22 @@ def _image(pixels: np.ndarray, encoding: str) -> dict[str, Any]:
 def _add_sensors(recording: _Recording, part: MadeUpPart, at: Any, rng: np.random.Generator, wrench_hz: float) -> None:
     rows, columns = np.mgrid[0:120, 0:160]
     inside = (abs(rows - 62) < 20) & (abs(columns - 82) < 28)
-    for step in range(round(PART_S * 2)):
-        time = at(0.5 * step)
+    for step in range(round(PART_S)):
+        time = at(float(step))
         color = np.clip(168 - 0.2 * rows[..., None] + rng.normal(0, 4, (120, 160, 3)), 0, 255)
         color[inside] = np.array(part.rgb) + 0.8 * (columns[inside][:, None] - 80) + rng.normal(0, 4, (inside.sum(), 3))
         color = np.clip(np.repeat(np.repeat(color, 2, 0), 2, 1), 0, 255).astype(np.uint8)
         depth = np.where(inside, 655, 690) + rng.normal(0, 1.5, inside.shape)
         depth[rng.random(depth.shape) < 0.004] = 0
         depth = np.repeat(np.repeat(depth, 2, 0), 2, 1).astype(np.uint16)
-        spot = 9.0 * np.exp(-((rows - 58) ** 2 + (columns - 84) ** 2) / 60.0) if 24 <= step <= 34 else 0.0
+        spot = 9.0 * np.exp(-((rows - 58) ** 2 + (columns - 84) ** 2) / 60.0) if 12 <= step <= 17 else 0.0
         celsius = (22.0 + 0.4 * inside + spot + rng.normal(0, 0.06, inside.shape)).astype(np.float32)
         recording.add("camera/color/image_raw", time, _image(color, "rgb8"))
         recording.add("camera/aligned_depth_to_color/image_raw", time, _image(depth, "16UC1"))
         recording.add("thermal_camera/image_raw", time, _image(celsius, "32FC1"))
     for step in range(round(PART_S * wrench_hz)):
         seconds = step / wrench_hz
-        force = rng.normal(0.0, 0.03, 3) + (0.1, -0.2, 7.4)
+        force = np.array((0.1, -0.2, 7.4)) + rng.normal(0.0, 0.03, 3)
         for _, _, begin, end, contact, newtons in part.plan:
             if contact and contact <= seconds <= min(end, contact + 2.5):
                 force[2] += newtons * np.sin(np.pi * (seconds - contact) / (min(end, contact + 2.5) - begin)) ** 2
