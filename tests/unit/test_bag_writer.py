@@ -282,6 +282,25 @@ def test_recording_stops_before_the_disk_is_full(tmp_path, monkeypatch):
     assert not (tmp_path / "other").exists()
 
 
+def test_what_waits_when_the_disk_runs_low_is_still_written(tmp_path, monkeypatch):
+    queued = threading.Event()
+
+    def low(self):
+        queued.wait(10)
+        raise OSError(errno.ENOSPC, "only a little is free")
+
+    monkeypatch.setattr(BagWriter, "_step", low)
+    writer = BagWriter(tmp_path / "bag", {}, samples.SMALL)
+    channels = samples.declare(writer)
+    messages = list(samples.stream(200))
+    for topic, stamp, data in messages:
+        assert writer.write(channels[topic], stamp, stamp, data)
+    queued.set()
+    with pytest.raises(RecordingError, match=rf"{len(messages)} messages are safe, 0 were lost"):
+        writer.close()
+    assert by_topic(rosbags_messages(tmp_path / "bag")) == by_topic(messages)
+
+
 def test_a_broken_fsync_stops_the_recording(tmp_path, monkeypatch):
     def broken(descriptor):
         raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -269,13 +269,19 @@ class BagWriter:
         """End the bag early: keep what can be kept, and say why."""
         with self._lock:
             self._accepting = False
+        self._batch += self._queue
         unwritten: dict[int, int] = {}
         try:
+            # The reserve has room for the chunk that failed; a disk that is merely low has room for all.
             self._files.release_reserve()
             self._files.flush()
-        except OSError:
+            while self._batch:
+                self._append(self._batch[0])
+                self._batch.popleft()
+            self._files.flush()
+        except Exception:  # still the same trouble
             unwritten = self._files.discard_chunk()
-        left = [item.channel for item in (*self._batch, *self._queue) if isinstance(item, _Item)]
+        left = [item.channel for item in self._batch if isinstance(item, _Item)]
         for channel in left:
             unwritten[channel] = unwritten.get(channel, 0) + 1
         with self._lock:
