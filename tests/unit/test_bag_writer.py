@@ -212,7 +212,8 @@ def test_full_disk_keeps_what_is_written_and_says_so(tmp_path, monkeypatch, free
         writer.close()
     reader = BagReader(tmp_path / "bag")
     kept = sum(reader.counts.values())
-    assert 0 < kept < len(messages)
+    assert 100 < kept <= len(messages)  # what was already queued fits into the space that was freed
+    assert freed or kept < len(messages)
     assert kept + sum(writer.status().dropped.values()) == len(messages)
     assert reader.complete == bool(freed)
     assert reader.custom["palpate.state"] == "stopped"
