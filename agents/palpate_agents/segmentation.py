@@ -350,8 +350,8 @@ def _spots(
     with np.errstate(divide="ignore", invalid="ignore"):
         a = (cxz * cyy - cyz * cxy) / determinant
         b = (cyz * cxx - cxz * cxy) / determinant
-    residual = np.sqrt(np.maximum(czz - a * cxz - b * cyz, 0.0))
-    tilt = np.arctan(np.hypot(a, b))
+        residual = np.sqrt(np.maximum(czz - a * cxz - b * cyz, 0.0))
+        tilt = np.arctan(np.hypot(a, b))
     flat = mask[box] & (parts[0] >= 0.99 * size * size) & (determinant > 1e-14) & (tilt < MAX_SPOT_TILT_RAD)
     if not flat.any():
         return (), np.nan

@@ -5,12 +5,14 @@ NumPy only: simulation workers import this.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from palpate_agents.encoders.pads import PadTouch, pad_touch
+from palpate_agents.encoders.reading import Unusable
 from palpate_agents.errors import ModelError
 from palpate_agents.observation import CameraGeometry, FloatArray, Primitive, ProbeExecution, ProbeWindows
 from palpate_agents.segmentation import PartView, Region, region_around, segment
@@ -61,31 +63,6 @@ class FeatureConfig:
         return cls(**values)
 
 
-class Unusable(Exception):  # noqa: N818 - a finding about data, not a fault of the program
-    """Data that cannot carry features of a modality; the message is the reason that goes with reliability 0."""
-
-
-class Reading(NamedTuple):
-    """Features of one modality: (F,) float32 in the order of its table, reliability 0..1, and why it is below 1."""
-
-    values: NDArray[np.float32]
-    reliability: float
-    reason: str
-
-
-def reading(names: tuple[str, ...], found: dict[str, float], reliability: float, reason: str = "") -> Reading:
-    """Puts found features in the table's order; NaN where nothing was found, and never infinite.
-
-    Raises:
-        Unusable: nothing was found at all.
-    """
-    values = np.array([found.get(name, np.nan) for name in names], np.float32)
-    values[~np.isfinite(values)] = np.nan
-    if not np.isfinite(values).any():
-        raise Unusable(reason or "no feature could be computed")
-    return Reading(values, float(np.clip(reliability, 0.0, 1.0)), reason)
-
-
 class UnloadedWrench(NamedTuple):
     """Wrench with nothing touching: (3,) force N in the sensor frame (tool weight and bias), (3, 3) sensor in base."""
 
@@ -104,6 +81,7 @@ class PartContext:
         view: segmentation of the newest picture.
         unloaded: wrenches with nothing touching, the newest of each pose of the sensor.
         thermal_c, thermal_camera: first thermal picture of the part, before anything touched it.
+        pads: warm touches so far.
     """
 
     config: FeatureConfig = field(default_factory=FeatureConfig)
@@ -113,12 +91,13 @@ class PartContext:
     unloaded: tuple[UnloadedWrench, ...] = ()
     thermal_c: FloatArray | None = None
     thermal_camera: CameraGeometry | None = None
+    pads: tuple[PadTouch, ...] = ()
 
     def after(self, execution: ProbeExecution, windows: ProbeWindows) -> PartContext:
         """Context with what this window adds. Call it before `extract` of the same window.
 
-        A LOOK gives the segmentation and, the first time, the thermal picture of the untouched part; the free part of
-        any window but a LIFT's gives the wrench of the unloaded tool.
+        A LOOK gives the segmentation and, the first time, the thermal picture of the untouched part; a DWELL how far
+        its pad cooled; the free part of any window but a LIFT's the wrench of the unloaded tool.
         """
         changed: dict[str, Any] = {}
         if execution.primitive is Primitive.LOOK:
@@ -134,6 +113,9 @@ class PartContext:
             if new is not None:
                 others = [u for u in self.unloaded if u.rotation[2] @ new.rotation[2] < np.cos(SAME_POSE_RAD)]
                 changed["unloaded"] = (*others, new)
+        if execution.primitive is Primitive.DWELL:
+            with suppress(Unusable):
+                changed["pads"] = (*self.pads, pad_touch(execution, windows))
         return replace(self, **changed) if changed else self
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.encoders import tactile, thermal, visual
-from palpate_agents.encoders.context import FeatureConfig, PartContext, Reading, Unusable
+from palpate_agents.encoders.context import FeatureConfig, PartContext
+from palpate_agents.encoders.reading import Reading, Unusable
 from palpate_agents.encoders.reflectance import extract_spectral, measures_spectrum, spectral_names
 from palpate_agents.encoders.visual import NOT_MEASURED
 from palpate_agents.observation import Modality, Primitive, ProbeExecution, ProbeFeatures, ProbeWindows
@@ -27,7 +28,7 @@ __all__ = [
     "feature_names", "flatten", "mean_reliabilities", "summarise",
 ]  # fmt: skip
 
-FEATURE_VERSION = "1"
+FEATURE_VERSION = "2"
 """Raised with every change of a feature's meaning, name or order; a model of another version is refused."""
 
 _EXPECTED: dict[Primitive, tuple[Modality, ...]] = {

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from palpate_agents.encoders.context import FeatureConfig, PartContext, Reading, Unusable
+from palpate_agents.encoders.context import FeatureConfig, PartContext
+from palpate_agents.encoders.reading import Reading, Unusable
 from palpate_agents.encoders.visual import NOT_MEASURED
 from palpate_agents.observation import FloatArray, Primitive, ProbeExecution, ProbeWindows, SpectrumSample
 

@@ -1,16 +1,16 @@
-"""Spectral encoder: one near-infrared spectrum -> 256 features and a quality, tolerant of gain, offset and axis shift.
+"""Spectral encoder: one near-infrared spectrum -> 256 features, tolerant of gain, offset, background and axis shift.
 
 What a spectrum says about a material is the position, width and relative depth of its absorption bands. Its level
 and slope say more about colour, distance and grain. So the network never sees levels: each spectrum is normalised by
 its own mean and spread (standard normal variate), and fixed convolutions turn it into smoothed derivatives at two
-scales, the form in which spectroscopists compare spectra (Savitzky and Golay, Anal. Chem. 36:1627, 1964). Only then
-come learnt layers: convolutions with pooling, so that a calibration error of a few nanometres moves the result little.
+scales, the form in which spectroscopists compare spectra (Savitzky and Golay, Anal. Chem. 36:1627, 1964). They are
+averaged over a few nanometres, less than any band is wide, so that a calibration error moves the features little; one
+learnt layer follows. How far a spectrum can be trusted (blind, saturated, gaps) is judged in `encoders.reflectance`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,24 +28,8 @@ MIN_FINITE_FRACTION = 0.8
 DERIVATIVE_SCALES_NM = (20.0, 45.0)
 """Widths of the Savitzky-Golay windows; bands of polymers are 25 to 70 nm wide (materials.csv)."""
 
-BLIND_SIGNAL_TO_NOISE = 4.0
-"""Structure over noise at which a spectrum counts as half blind."""
-
-
-class SpectralQuality(NamedTuple):
-    """Why a spectrum can be trusted or not; every field is (B,) in 0..1.
-
-    Attributes:
-        reliability: product of the others' complements; 0 for an unusable spectrum.
-        missing: share of channels that are not finite.
-        saturated: share of channels stuck at the spectrum's maximum in a run (a clipped detector).
-        blind: how far noise exceeds structure; 1 for a flat or black spectrum.
-    """
-
-    reliability: Tensor
-    missing: Tensor
-    saturated: Tensor
-    blind: Tensor
+POOLED_STEP_NM = 6.0
+"""Spacing of the averaged channels: a quarter of the narrowest band of a solid, about a usual calibration error."""
 
 
 class SpectralEncoder(nn.Module):
@@ -54,8 +38,7 @@ class SpectralEncoder(nn.Module):
     Args:
         wavelength_nm: (C,) ascending, nm, nearly even spacing; at least 16 channels.
         out_dim: number of features.
-        width: channels of the learnt convolutions.
-        dropout: share of features dropped while training.
+        dropout: share of inputs dropped while training.
 
     Raises:
         DataError: the grid is too short, not ascending, or uneven.
@@ -64,26 +47,19 @@ class SpectralEncoder(nn.Module):
     wavelength_nm: Tensor
     filters: Tensor
 
-    def __init__(self, wavelength_nm: ArrayLike, out_dim: int = 256, width: int = 32, dropout: float = 0.2) -> None:
+    def __init__(self, wavelength_nm: ArrayLike, out_dim: int = 256, dropout: float = 0.1) -> None:
         super().__init__()
         grid = np.asarray(wavelength_nm, np.float64)
         self.step_nm = _even_step(grid)
         self.register_buffer("wavelength_nm", torch.tensor(grid, dtype=torch.float32))
         self.register_buffer("filters", torch.tensor(derivative_filters(self.step_nm), dtype=torch.float32))
         n_maps = 1 + self.filters.shape[0]
-        kernel = _odd(20.0 / self.step_nm, low=3)
-        # Pool to about 12 nm: finer than any band of a solid, coarser than a usual calibration error.
-        pool = max(1, round(12.0 / self.step_nm))
-        pooled = math.ceil(len(grid) / pool)
+        pool = max(1, round(POOLED_STEP_NM / self.step_nm))
         self.learnt = nn.Sequential(
-            nn.Conv1d(n_maps, width, kernel, padding="same"),
-            nn.GELU(),
             nn.AvgPool1d(pool, ceil_mode=True, count_include_pad=False),
-            nn.Conv1d(width, width, 3, padding="same"),
-            nn.GELU(),
             nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(width * pooled, out_dim),
+            nn.Linear(n_maps * math.ceil(len(grid) / pool), out_dim),
             nn.GELU(),
             nn.LayerNorm(out_dim),
         )
@@ -97,10 +73,6 @@ class SpectralEncoder(nn.Module):
         derivatives = functional.conv1d(padded, self.filters)
         return torch.cat([spectrum[:, None], _standardise(derivatives)], dim=1)
 
-    def quality(self, values: Tensor) -> SpectralQuality:
-        """(B, C) raw values -> quality of each spectrum, without gradient."""
-        return spectral_quality(values, self.step_nm)
-
     def forward(self, values: Tensor) -> Tensor:
         """(B, C) raw values (reflectance or counts, NaN allowed) -> (B, out_dim); zeros for an unusable spectrum."""
         if values.ndim != 2 or values.shape[1] != len(self.wavelength_nm):
@@ -110,38 +82,6 @@ class SpectralEncoder(nn.Module):
             )
         usable = torch.isfinite(values).float().mean(dim=1) >= MIN_FINITE_FRACTION
         return self.learnt(self.normalise(values)) * usable[:, None]
-
-
-@torch.no_grad()
-def spectral_quality(values: Tensor, step_nm: float) -> SpectralQuality:
-    """Quality of (B, C) raw spectra with channels `step_nm` apart.
-
-    Noise is read from third differences (a straight, slightly curved or banded spectrum has nearly none), structure
-    from what remains of the smoothed spectrum without its straight line.
-    """
-    finite = torch.isfinite(values)
-    missing = 1.0 - finite.float().mean(dim=1)
-    filled = fill_gaps(values)
-    differences = filled.diff(dim=1, n=3)
-    noise = differences.abs().median(dim=1).values / 0.6745 / math.sqrt(20.0)  # sum of squares of 1 3 3 1
-    axis = torch.linspace(-1.0, 1.0, filled.shape[1], dtype=filled.dtype, device=filled.device)
-    centred = filled - filled.mean(dim=1, keepdim=True)
-    slope = (centred * axis).sum(dim=1, keepdim=True) / (axis * axis).sum()
-    residual = centred - slope * axis
-    size = _odd(15.0 / step_nm, low=3)
-    smooth = functional.avg_pool1d(residual[:, None], size, stride=1, padding=size // 2, count_include_pad=False)[:, 0]
-    structure = smooth.std(dim=1)
-    # Smoothing leaves noise / sqrt(size) of white noise in `structure`: take it out before comparing.
-    clean = (structure**2 - noise**2 / size).clamp_min(0).sqrt()
-    scale = filled.abs().amax(dim=1).clamp_min(1e-12)
-    ratio = clean / noise.clamp_min(1e-6 * scale)
-    blind = torch.where(clean > 1e-5 * scale, 1.0 / (1.0 + (ratio / BLIND_SIGNAL_TO_NOISE) ** 2), 1.0)
-    top = filled >= filled.amax(dim=1, keepdim=True)
-    run = top[:, 2:] & top[:, 1:-1] & top[:, :-2]  # three equal maxima in a row do not happen by chance
-    saturated = torch.where(run.any(dim=1), top.float().mean(dim=1), 0.0)
-    reliability = (1.0 - missing) * (1.0 - blind) * (1.0 - (5.0 * saturated).clamp(max=1.0))
-    reliability = torch.where(missing > 1.0 - MIN_FINITE_FRACTION, 0.0, reliability)
-    return SpectralQuality(reliability, missing, saturated, blind)
 
 
 def fill_gaps(values: Tensor) -> Tensor:

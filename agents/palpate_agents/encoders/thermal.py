@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from palpate_agents.encoders.context import GUARD_S, PartContext, Reading, Unusable, reading
+from palpate_agents.encoders.context import PartContext
+from palpate_agents.encoders.pads import SETTLED_S, PadTouch, pad_touch
+from palpate_agents.encoders.reading import Reading, Unusable, reading
 from palpate_agents.encoders.visual import NOT_MEASURED
 from palpate_agents.observation import CameraGeometry, FloatArray, Outcome, Primitive, ProbeExecution, ProbeWindows
 from palpate_agents.segmentation import project
@@ -19,11 +21,12 @@ SPOT_TIMES_S = (0.7, 1.0, 1.4)
 """After the end of the dwell."""
 
 NAMES: tuple[str, ...] = (
-    "part_minus_ambient_k", "part_spread_k", "ambient_c",
-    "pad_index", "pad_step_k", "dwell_time_s",
+    "part_minus_ambient_k", "part_spread_k",
+    "pad_index", "pad_step_k",
     *(f"pad_dip_{t:g}s_fraction" for t in DIP_TIMES_S),
     "pad_dip_largest_fraction", "pad_log10_effusivity_ratio", "pad_slope_fraction_s05", "pad_recovery_fraction",
-    "heater_energy_j", "heater_power_rise_w",
+    "heater_extra_j_k", "heater_power_rise_w_k",
+    "pair_log10_effusivity_ratio", "pair_part_minus_apparent_k",
     *(f"spot_rise_{t:g}s_fraction" for t in SPOT_TIMES_S),
     "spot_log10_rise_fraction", "spot_decay_fraction", "spot_blur_fraction",
 )  # fmt: skip
@@ -31,8 +34,8 @@ NAMES: tuple[str, ...] = (
 MIN_STEP_K = 15.0
 """Less between pad and part and the dip drowns in noise (PHYSICS.md)."""
 PAD_HALF_M = 0.006
-MAX_PAD_GAP_S = 0.5
-"""The pads report at 10 Hz."""
+MIN_PAIR_K = 10.0
+"""Between two pads; with less the ratio of differences drowns in noise."""
 ARM_GONE_S = 0.3
 """After the dwell; before that the arm covers the spot."""
 COVERED_K = 2.0
@@ -60,7 +63,7 @@ def _look(windows: ProbeWindows, context: PartContext) -> Reading:
     part, ambient, spread = part_and_ambient(frame, camera, context)
     if not np.isfinite(part + ambient):
         raise Unusable("NaN: no finite pixel on the part or on the table")
-    found = {"part_minus_ambient_k": part - ambient, "part_spread_k": spread, "ambient_c": ambient}
+    found = {"part_minus_ambient_k": part - ambient, "part_spread_k": spread}
     share = float(np.isfinite(frame).mean())
     if share < 0.99:
         return reading(NAMES, found, 0.5, f"NaN: {1 - share:.0%} of the thermal picture is not finite")
@@ -103,11 +106,12 @@ def _dwell(execution: ProbeExecution, windows: ProbeWindows, context: PartContex
     if not np.isfinite(part_c):
         # Without a picture from before the contact the part is taken to be as warm as its surroundings.
         part_c = _surroundings(windows)
-    found: dict[str, float] = {"dwell_time_s": execution.dwell_s, "pad_index": float(execution.pad_index)}
+    found: dict[str, float] = {"pad_index": float(execution.pad_index)}
     reliability, reasons, start_c = 0.0, [], np.nan
     try:
-        pad, start_c = _pad(execution, windows, part_c)
-        found |= pad
+        touch = pad_touch(execution, windows)
+        start_c = touch.start_c
+        found |= _pad(touch, part_c) | _pair(touch, context.pads, part_c)
         reliability += 0.6
     except Unusable as unusable:
         reasons.append(str(unusable))
@@ -141,43 +145,50 @@ def _surroundings(windows: ProbeWindows) -> float:
     return float(np.nanmedian(frames[0]))
 
 
-def _pad(execution: ProbeExecution, windows: ProbeWindows, part_c: float) -> tuple[dict[str, float], float]:
-    """Dip and recovery of the pad's face and the heater's work; and the face's temperature before, degrees Celsius."""
-    times = np.asarray(windows.pad_times_s, np.float64)
-    faces, powers = np.asarray(windows.pad_temperature_c, np.float64), np.asarray(windows.pad_power_w, np.float64)
-    pad = execution.pad_index
-    if not len(times) or faces.ndim != 2 or len(faces) != len(times) or not 0 <= pad < faces.shape[1]:
-        raise Unusable("missing: no pad temperatures")
-    good = np.isfinite(times) & np.isfinite(faces[:, pad])
-    times, face = times[good], faces[good, pad]
-    before = times < -GUARD_S  # the touch is detected a few milliseconds late
-    held = (times > 0.0) & (times <= execution.dwell_s + 1e-6)
-    if not before.any() or held.sum() < 4:
-        raise Unusable(f"{before.sum()} pad readings before and {held.sum()} in contact, 1 and 4 are needed")
-    if np.diff(times[times <= execution.dwell_s]).max(initial=0.0) > MAX_PAD_GAP_S:
-        raise Unusable(f"stale: more than {MAX_PAD_GAP_S:g} s between pad readings")
-    start = float(np.mean(face[before][-5:]))
+def _pad(touch: PadTouch, part_c: float) -> dict[str, float]:
+    """Dip and recovery of the pad's face, and the heater's work, relative to the step from pad to part."""
     if not np.isfinite(part_c):
         raise Unusable("the part's temperature before contact is unknown")
-    step = start - part_c
+    step = touch.start_c - part_c
     if step < 1.0:
-        return {"pad_step_k": step}, start
-    dip = (start - face) / step
+        return {"pad_step_k": step}
+    times, held = touch.times_s, touch.held
+    dip = (touch.start_c - touch.face_c) / step
     found = {"pad_step_k": step, "pad_dip_largest_fraction": float(dip[held].max())}
     for t in DIP_TIMES_S:
         if t <= times[held][-1] + 0.06:
             found[f"pad_dip_{t:g}s_fraction"] = float(np.interp(t, times, dip))
-    settled = held & (times > 0.4)
+    found["pad_log10_effusivity_ratio"] = _log_odds((touch.start_c - touch.level_c) / step)
+    settled = held & (times > SETTLED_S)
     if settled.sum() >= 3:
-        level = float(np.clip(np.mean(dip[settled]), 0.01, 0.99))
-        found["pad_log10_effusivity_ratio"] = np.log10(level / (1.0 - level))
         found["pad_slope_fraction_s05"] = float(np.polyfit(np.sqrt(times[settled]), dip[settled], 1)[0])
         found["pad_recovery_fraction"] = float(dip[held].max() - np.mean(dip[settled][-3:]))
-    if powers.shape == faces.shape and np.isfinite(powers[good, pad][before | held]).all():
-        power = powers[good, pad]
-        found["heater_energy_j"] = float(np.trapezoid(power[held], times[held]))
-        found["heater_power_rise_w"] = float(np.mean(power[held][-3:]) - np.mean(power[before][-5:]))
-    return found, start
+    power = touch.power_w
+    if np.isfinite(power[touch.before | held]).all():
+        extra = power - np.mean(power[touch.before][-5:])
+        found["heater_extra_j_k"] = float(np.trapezoid(extra[held], times[held])) / step
+        found["heater_power_rise_w_k"] = float(np.mean(extra[held][-3:])) / step
+    return found
+
+
+def _pair(touch: PadTouch, touches: tuple[PadTouch, ...], part_c: float) -> dict[str, float]:
+    """Two pads at two temperatures give the dip without the part's own temperature, and that temperature with it.
+
+    `T = Ts - r (Ts - To)` for both, so `1 - r` is the ratio of the differences of `T` and of `Ts`.
+    """
+    other = next((t for t in reversed(touches) if abs(t.start_c - touch.start_c) > MIN_PAIR_K), None)
+    if other is None:
+        return {}
+    dip = 1.0 - (touch.level_c - other.level_c) / (touch.start_c - other.start_c)
+    found = {"pair_log10_effusivity_ratio": _log_odds(dip)}
+    if dip > 0.05 and np.isfinite(part_c):
+        found["pair_part_minus_apparent_k"] = touch.start_c - (touch.start_c - touch.level_c) / dip - part_c
+    return found
+
+
+def _log_odds(share: float) -> float:
+    share = float(np.clip(share, 0.01, 0.99))
+    return float(np.log10(share / (1.0 - share)))
 
 
 def _spot(
@@ -213,7 +224,7 @@ def _spot(
         if after[late[0]] - 0.1 <= t <= after[late[-1]] + 0.12:
             found[f"spot_rise_{t:g}s_fraction"] = float(np.interp(t, after[late], rise)) / step
     mean = float(rise.mean())
-    found["spot_log10_rise_fraction"] = np.log10(max(mean / step, 1e-4))
+    found["spot_log10_rise_fraction"] = np.log10(max(mean / step, 1e-3))
     third = max(1, len(rise) // 3)
     early, end = float(rise[:third].mean()), float(rise[-third:].mean())
     found["spot_decay_fraction"] = float(np.clip(1.0 - end / max(early, 0.05), -1.0, 2.0))

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate_agents.encoders.context import PartContext, Reading, Unusable, reading
+from palpate_agents.encoders.context import PartContext
+from palpate_agents.encoders.reading import Reading, Unusable, reading
 from palpate_agents.observation import Primitive, ProbeExecution, ProbeWindows
 
 NAMES: tuple[str, ...] = (
