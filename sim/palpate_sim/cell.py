@@ -213,7 +213,7 @@ class SimCell:
 
     def _advance_step(self, out: list[Sample]) -> None:
         motion = self.motion
-        self.world.tap_released = motion.tap_armed
+        self.world.tips_released = motion.tips_released
         state = self.world.step(motion.command)
         self._step += 1
         step, now = self._step, self.time_ns

@@ -91,7 +91,7 @@ class Executor:
         except Interrupted as stop:
             report.fail(stop.outcome, f"{stop}")
             yield from self._retreat(home=True)
-        motion.tap_armed = motion.spectrum_wanted = False
+        motion.tips_released = motion.tap_armed = motion.spectrum_wanted = False
         if report.window_end_ns == 0:
             report.window_end_ns = motion.state.time_ns
         return report.execution()

@@ -7,12 +7,14 @@ the stiffness that is estimated on the way, so that foam and steel are loaded at
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame
-from palpate_sim.motion import PERIOD_S, Motion, Ticks
+from palpate_sim.clearance import WORK_AREA
+from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion, Ticks
 from palpate_sim.trajectory import ToolLine
 
 Array = NDArray[np.float64]
@@ -20,6 +22,11 @@ Array = NDArray[np.float64]
 CONTROL_BANDWIDTH_HZ = 3.2
 STIFFNESS_RANGE_N_M = (300.0, 6e4)
 ZERO_SAMPLES = 40
+COARSE_TOUCH_N = 1.5
+"""Force that ends a quick approach: above what a change of speed leaves uncompensated."""
+EARLY_BACK_M = 0.005
+CLEAR_M = 0.001
+"""So far above the first touch the tool is free again, and forces are no contact forces."""
 LOST_PERIODS = 30
 """Contact counts as lost when the force stays below the threshold for so long."""
 
@@ -57,7 +64,6 @@ class GuardedContact:
         self.contact_time_ns = self.steady_time_ns = 0
         self.contact_q: Array | None = None
         self._zero = np.zeros(3)
-        self._free: list[Array] = []
         self._acceleration = 0.0
         self._anchor = (0.0, 0.0)
         self._along: ToolLine | None = None
@@ -72,34 +78,86 @@ class GuardedContact:
         room = limits.overshoot_share * self.limit_n
         return approach_speed(self.expected_stiffness, room, limits.stop_acceleration_m_s2, limits.reaction_s)
 
-    def approach(self, slow_from_m: float, until_m: float, speed_m_s: float) -> Ticks:
-        """Fast to `slow_from_m`, then at constant speed until touch or `until_m`; brakes in either case.
+    def approach(self, slow_from_m: float, until_m: float, speed_m_s: float, *, released: bool = False) -> Ticks:
+        """Quickly to `slow_from_m`, then at constant speed until touch or `until_m`; brakes in either case.
 
-        Afterwards `contact_distance_m` is None if nothing was touched.
+        While it is quick the tips ride on their springs: should the surface be higher than expected, the force stays
+        within the limit all the same, and the slow approach begins anew from there. Afterwards `contact_distance_m` is
+        None if nothing was touched.
+
+        Args:
+            slow_from_m, until_m: distances along the line, 0 at the expected surface.
+            speed_m_s: of the slow part.
+            released: leave the tips on their springs until the touch (a tap).
         """
+        motion = self.motion
+        motion.tips_released = True
+        yield from self._coarse_zero()
+        met = yield from self._fast(slow_from_m, speed_m_s)
+        if met:
+            slow_from_m = motion.distance_m - EARLY_BACK_M
+            yield from self._back_to(slow_from_m - EARLY_BACK_M)
+            yield from self._fast(slow_from_m, speed_m_s)
+        motion.tips_released = motion.tap_armed = released
+        yield from self._slow(until_m, speed_m_s)
+        while self.speed > 0.0:
+            yield from self.step(0.0, motion.limits.stop_acceleration_m_s2)
+
+    def _coarse_zero(self) -> Ticks:
+        """Weight of the tool while it stands still at the start of the line; the line keeps its orientation."""
+        samples = []
+        for _ in range(10):
+            yield from self.step(0.0, 1.0)
+            samples.append(self.motion.state.wrench[:3])
+        self._zero = np.mean(samples, axis=0)
+
+    def _fast(self, slow_from_m: float, speed_m_s: float) -> Generator[ArmCommand, ArmState, bool]:
+        """Quickly to a distance, arriving with a speed; True (and at rest) if something was met before."""
         motion, limits = self.motion, self.motion.limits
         fast = min(limits.line_speed_m_s, self._line.speed_limit(motion.planner.velocity))
+        springy = min(fast, approach_speed(
+            limits.tip_spring_n_m, limits.overshoot_share * self.limit_n, limits.stop_acceleration_m_s2, limits.reaction_s
+        ))  # fmt: skip
+        springy = max(springy, speed_m_s)
+        into_area = (self._line.origin[2] - WORK_AREA[2]) / -float(self._line.direction[2])
+        braking = 2.0 * 0.8 * limits.line_acceleration_m_s2
+        while motion.distance_m < slow_from_m:
+            wanted = min(
+                math.sqrt(springy**2 + braking * max(into_area - motion.distance_m, 0.0)),
+                math.sqrt(speed_m_s**2 + braking * max(slow_from_m - motion.distance_m, 0.0)),
+                fast,
+            )
+            yield from self.step(wanted, limits.line_acceleration_m_s2)
+            if self.normal_n > min(COARSE_TOUCH_N, 0.5 * self.limit_n):
+                while self.speed > 0.0:
+                    yield from self.step(0.0, limits.stop_acceleration_m_s2)
+                return True
+        return False
+
+    def _back_to(self, distance_m: float) -> Ticks:
+        limits = self.motion.limits
+        while self.motion.distance_m > max(distance_m, self._line.start_m):
+            yield from self.step(-0.05, limits.line_acceleration_m_s2)
+        while self.speed < 0.0:
+            yield from self.step(0.0, limits.line_acceleration_m_s2)
+
+    def _slow(self, until_m: float, speed_m_s: float) -> Ticks:
+        motion, limits = self.motion, self.motion.limits
+        free: list[Array] = []
         over = 0
         while motion.distance_m < until_m:
-            left = max(slow_from_m - motion.distance_m, 0.0)
-            wanted = min(fast, math.sqrt(speed_m_s**2 + 2.0 * 0.8 * limits.line_acceleration_m_s2 * left))
-            yield from self.step(wanted, limits.line_acceleration_m_s2)
-            steady = left == 0.0 and abs(self.speed - wanted) < 1e-9
-            if not steady:
+            yield from self.step(speed_m_s, limits.line_acceleration_m_s2)
+            if abs(self.speed - speed_m_s) > 1e-9:
                 continue
-            if len(self._free) < ZERO_SAMPLES // 2:
-                self.steady_time_ns = self.steady_time_ns or motion.state.time_ns
-                self._free.append(motion.state.wrench[:3])
-                self._zero = np.mean(self._free, axis=0)
-                continue
+            if len(free) < ZERO_SAMPLES:
+                self.steady_time_ns = self.steady_time_ns if free else motion.state.time_ns
+                free.append(motion.state.wrench[:3])
+                if len(free) == ZERO_SAMPLES:  # then kept: a zero that follows would swallow the force of foam
+                    self._zero = np.mean(free, axis=0)
             over = over + 1 if self.normal_n > limits.contact_threshold_n else 0
             if over >= 2 or motion.state.tapped:
                 self._touch()
-                break
-            if over == 0:
-                self._zero = self._zero + (motion.state.wrench[:3] - self._zero) / ZERO_SAMPLES
-        while self.speed > 0.0:
-            yield from self.step(0.0, limits.stop_acceleration_m_s2)
+                return
 
     def _touch(self) -> None:
         motion = self.motion
@@ -122,12 +180,13 @@ class GuardedContact:
         motion = self.motion
         change = min(max(speed - self.speed, -acceleration * PERIOD_S), acceleration * PERIOD_S)
         self.speed += change
-        self._acceleration = change / PERIOD_S
+        response = motion.limits.drive_response
+        self._acceleration += response * (change / PERIOD_S - self._acceleration)
         motion.distance_m = min(max(motion.distance_m + self.speed * PERIOD_S, self._line.start_m), self._line.end_m)
         motion.command.q = self._positions()
         yield from motion.tick()
         self._measure()
-        if self.contact_distance_m is not None:
+        if self.contact_distance_m is not None and motion.distance_m > self.contact_distance_m - CLEAR_M:
             self.max_force_n = max(self.max_force_n, self.norm_n)
             if self.norm_n > self.limit_n:
                 raise ForceLimit(f"{self.norm_n:.1f} N reached the limit of {self.limit_n:g} N")

@@ -38,8 +38,11 @@ class MotionLimits:
         transit_share: share of the joints' velocity and acceleration limits used between places.
         line_speed_m_s, line_acceleration_m_s2: straight moves in free space.
         stop_acceleration_m_s2: braking after a touch.
+        drive_response: share of a commanded change of speed that the drives follow within one period; the inertia of
+            the tool is taken off the measured force with it.
         reaction_s: from touch to the first braking command (two samples over the threshold, one period each way).
         overshoot_share: share of the force limit that may build up between touch and standstill.
+        tip_spring_n_m: spring behind the tips while the clamp is open.
         arm_stiffness_n_m, pad_stiffness_n_m: stiffest contact to expect with ball and pad; sets the approach speed.
         slow_above_m, search_below_m: guarded approach begins above and ends below the expected surface.
         hover_m: where lines begin above the surface; hover_height_m: and at least this high above the table.
@@ -60,8 +63,10 @@ class MotionLimits:
     line_speed_m_s: float = 0.30
     line_acceleration_m_s2: float = 3.0
     stop_acceleration_m_s2: float = 4.0
+    drive_response: float = 0.8
     reaction_s: float = 0.003
     overshoot_share: float = 0.3
+    tip_spring_n_m: float = 1000.0
     arm_stiffness_n_m: float = 5e4
     pad_stiffness_n_m: float = 8.4e3
     slow_above_m: float = 0.008
@@ -147,7 +152,8 @@ class Motion:
         holding: a part is in the fingers.
         sent: joint paths since the caller last took them.
         spectrum_wanted: the primitive asks for a spectrum; the caller clears it.
-        tap_armed: the tip's slide is released and its accelerometer listens.
+        tips_released: the clamp is open, ball and pads ride on their springs.
+        tap_armed: the accelerometer in the ball waits for a tap.
     """
 
     planner: Planner
@@ -158,6 +164,7 @@ class Motion:
     holding: bool = False
     sent: list[SentPath] = field(default_factory=list)
     spectrum_wanted: bool = False
+    tips_released: bool = False
     tap_armed: bool = False
     contact: GuardedContact | None = None
     open_width_m: float = 0.08

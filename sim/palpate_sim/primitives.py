@@ -101,12 +101,12 @@ def _touch(motion: Motion, report: Report, frame: Frame, stiffness: float, below
     report.contact = GuardedContact(motion, frame, force_limit(motion, goal), stiffness)
 
 
-def _descend(motion: Motion, report: Report, speed: float, slow_above_m: float) -> Steps:
+def _descend(motion: Motion, report: Report, speed: float, slow_above_m: float, *, released: bool = False) -> Steps:
     contact = report.contact
     assert contact is not None and motion.line is not None
     motion.phase = "descend"
     until = min(motion.limits.search_below_m, motion.line.end_m)
-    yield from contact.approach(-slow_above_m, until, speed)
+    yield from contact.approach(-slow_above_m, until, speed, released=released)
     report.speed_m_s = speed
     if contact.contact_distance_m is None:
         below = motion.distance_m * 1e3
@@ -173,8 +173,7 @@ def tap(motion: Motion, report: Report) -> Steps:
     contact = report.contact
     assert contact is not None
     speed = min(goal.speed_m_s or limits.tap_speed_m_s, limits.tap_speed_max_m_s)
-    motion.tap_armed = True
-    yield from _descend(motion, report, speed, 0.4 * speed + 0.004)
+    yield from _descend(motion, report, speed, 0.4 * speed + 0.004, released=True)
     if report.outcome != Outcome.SUCCEEDED:
         return
     motion.phase = "retreat"

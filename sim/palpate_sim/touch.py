@@ -21,8 +21,9 @@ from palpate_sim.objects import Part, PartBatch
 Array = NDArray[np.float64]
 
 PADS = (Frame.WARM_PAD_0, Frame.WARM_PAD_1)
-TAP_SPRING_N_M = 1000.0
-"""The ball sits on a slide with a weak spring; for taps it is released, for presses and slides it is locked."""
+TIP_SPRING_N_M = 1000.0
+TIP_TRAVEL_M = 0.010
+"""Ball and pads ride on slides with weak springs: released for taps and quick approaches, clamped to press and slide."""
 TABLE_MARGIN = 512
 MAX_DEPTH_M = 0.03
 SLIDING_M_S = 1e-3
@@ -94,19 +95,22 @@ class TouchModel:
         distance, normal = signed_distance(self.part.shape, self.part.dimensions_m, x, y, z)
         return distance - inset, normal
 
-    def normal_force(self, frame: Frame, depth_m: float, *, tap: bool) -> float:
+    def normal_force(self, frame: Frame, depth_m: float, *, released: bool) -> float:
         """Force against the approach, N.
 
         Args:
             frame: what touches.
             depth_m: travel beyond the free surface.
-            tap: the ball's slide is released.
+            released: the tips ride on their springs; at the end of their travel they are as good as clamped.
         """
+        if released and frame is not Frame.FIBRE:
+            soft = TIP_SPRING_N_M * min(depth_m, TIP_TRAVEL_M)
+            return soft + (self.normal_force(frame, depth_m - TIP_TRAVEL_M, released=False) if depth_m > TIP_TRAVEL_M else 0.0)
         if frame in PADS:
             return self._pad.at(depth_m)
         if frame is Frame.BALL_TIP:
-            return TAP_SPRING_N_M * depth_m if tap else self._ball.at(depth_m)
-        return ARM_STIFFNESS_N_M * depth_m
+            return self._ball.at(depth_m)
+        return ARM_STIFFNESS_N_M * max(depth_m, 0.0)
 
     def friction(self, normal_n: float, velocity: Array, period_s: float) -> Array:
         """Friction on the tool (3,), N, against its velocity (3,) along the surface, m/s."""

@@ -90,7 +90,7 @@ class World:
                 pybullet.changeDynamics(body, -1, lateralFriction=MAT_FRICTION, physicsClientId=self.client)
         self.arm = SimArm(self.client, model)
         self.parts: list[PartBody] = []
-        self.tap_released = False
+        self.tips_released = False
         tips = tool_tips(model)
         self._frames = tuple(tips)
         self._tips = [tip for tip, _ in tips.values()]
@@ -171,7 +171,7 @@ class World:
     def _press(
         self, state: WorldState, entry: PartBody, frame: Frame, depth: float, tip: Array, normal: Array, velocity: Array
     ) -> None:
-        pressed = entry.touch.normal_force(frame, depth, tap=self.tap_released)
+        pressed = entry.touch.normal_force(frame, depth, released=self.tips_released)
         closing = -float(velocity @ normal)
         along = velocity + closing * normal
         force = pressed * normal + entry.touch.friction(pressed, along, PERIOD_S)
