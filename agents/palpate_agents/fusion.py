@@ -326,13 +326,17 @@ def _mlp(width_in: int, width: int, dropout: float) -> nn.Sequential:
 
 
 def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Robust centre and spread of each column without NaN: median, and half the range of the middle 68 %."""
+    """Robust centre and spread of each column without NaN: median, and half the range of the middle 68 %.
+
+    The spread is at least 2 % of the centre, so that a column that hardly varied in training (the arm's settings) does
+    not shout when it does.
+    """
     mean, std = torch.zeros(rows.shape[1]), torch.ones(rows.shape[1])
     for column in range(rows.shape[1]):
         values = rows[:, column]
         values = values[torch.isfinite(values)]
         if len(values) >= 2:
             low, mid, high = np.percentile(values.numpy(), [16.0, 50.0, 84.0])
-            spread = max((high - low) / 2, 0.2 * float(values.std()), 1e-6)
+            spread = max((high - low) / 2, 0.2 * float(values.std()), 0.02 * abs(mid), 1e-6)
             mean[column], std[column] = float(mid), float(spread)
     return mean, std

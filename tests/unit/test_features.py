@@ -78,6 +78,7 @@ def test_press_stiffness_is_the_slope_of_the_loading_curve():
     force = 6.0
     slope = 1 / 5e4 + 2 / 3 * 1e8 ** (-2 / 3) * force ** (-1 / 3)
     assert column(features, T, "press_log10_stiffness_high_n_m") == pytest.approx(np.log10(1 / slope), abs=0.05)
+    assert column(features, T, "press_max_force_n") == pytest.approx(8.0, rel=0.02)
     execution, windows = syn.press(hertz=1e8)
     windows.wrench[405:412, 2] -= 20.0  # the tool braking at the touch
     spiked = features_of((execution, windows))

@@ -26,10 +26,10 @@ MIN_FINITE_FRACTION = 0.8
 """Below this share of finite channels a spectrum is unusable; above it, gaps are filled by linear interpolation."""
 
 DERIVATIVE_SCALES_NM = (20.0, 45.0)
-"""Widths of the Savitzky-Golay windows; bands of polymers are 25 to 70 nm wide (materials.csv)."""
+"""Widths of the Savitzky-Golay windows; bands of polymers are 15 to 70 nm wide (materials.csv)."""
 
 POOLED_STEP_NM = 6.0
-"""Spacing of the averaged channels: a quarter of the narrowest band of a solid, about a usual calibration error."""
+"""Spacing of the averaged channels: less than half of the narrowest band of a polymer, about a usual calibration error."""
 
 
 class SpectralEncoder(nn.Module):
@@ -51,8 +51,10 @@ class SpectralEncoder(nn.Module):
         super().__init__()
         grid = np.asarray(wavelength_nm, np.float64)
         self.step_nm = _even_step(grid)
-        self.register_buffer("wavelength_nm", torch.tensor(grid, dtype=torch.float32))
-        self.register_buffer("filters", torch.tensor(derivative_filters(self.step_nm), dtype=torch.float32))
+        # Both follow from the grid, which the model's card holds: not stored with the weights, never rounded.
+        self.register_buffer("wavelength_nm", torch.tensor(grid, dtype=torch.float32), persistent=False)
+        filters = torch.tensor(derivative_filters(self.step_nm), dtype=torch.float32)
+        self.register_buffer("filters", filters, persistent=False)
         n_maps = 1 + self.filters.shape[0]
         pool = max(1, round(POOLED_STEP_NM / self.step_nm))
         self.learnt = nn.Sequential(

@@ -26,7 +26,7 @@ from palpate_agents.observation import FloatArray, Outcome, Primitive, ProbeExec
 
 NAMES: tuple[str, ...] = (
     "press_log10_stiffness_low_n_m", "press_log10_stiffness_high_n_m", "press_log10_hertz_n_m15",
-    "press_displacement_um", "press_creep_um",
+    "press_displacement_um", "press_max_force_n", "press_creep_um",
     "tap_log10_contact_time_s", "tap_restitution", "tap_log10_peak_m_s2", "tap_log10_modulus_pa",
     "tap_peak_shape", "tap_asymmetry", "tap_ringing_fraction",
     "slide_friction", "slide_friction_slope", "slide_ripple_fraction", "slide_ripple_log10_frequency_hz",
@@ -121,7 +121,7 @@ def _press(execution: ProbeExecution, windows: ProbeWindows, context: PartContex
     top = int(np.argmax(force >= 0.97 * peak))
     start = int(np.max(np.nonzero(force[: top + 1] < 0.1)[0], initial=0))
     f, d = force[start : top + 1], travel[start : top + 1]
-    found = _loading_curve(f, d, peak) if len(f) >= 8 else {}
+    found = {"press_max_force_n": peak} | (_loading_curve(f, d, peak) if len(f) >= 8 else {})
     # A tip that sinks while the force is held shows a viscoelastic part.
     below = force[top:] < 0.9 * peak
     end = top + (int(np.argmax(below)) if below.any() else len(below))
