@@ -25,8 +25,13 @@ def test_tip_wanders_by_about_eight_micrometres():
     assert np.std(heights) == pytest.approx(8e-6, rel=0.25)
 
 
-def test_one_by_one_is_as_in_one_go():
-    positions, times = np.ones((4, 7)), np.array([0.0, 0.01, 0.02, 0.5])
-    together = JointNoise(np.random.default_rng(3)).apply_series(positions, times)
-    single = JointNoise(np.random.default_rng(3))
-    assert np.array_equal(together, [single.apply(p, t) for p, t in zip(positions, times, strict=True)])
+def test_readings_in_parts_go_on_where_they_were():
+    times = np.arange(0.0, 1.0, 0.01)
+    jumps = []
+    for seed in range(200):
+        noise = JointNoise(np.random.default_rng(seed))
+        first = noise.apply_series(np.ones((100, 7)), times)
+        jumps.append(noise.apply(np.ones(7), 1.0) - first[-1])
+    # one step of 10 ms: much less than the slow error itself, which two independent draws would differ by
+    step = np.sqrt(2 * SLOW_RAD**2 * (1 - np.exp(-0.01 / CORRELATION_S)) + 2 * WHITE_RAD**2)
+    assert np.std(jumps) == pytest.approx(step, rel=0.1)
