@@ -1,7 +1,8 @@
 """The Panda in PyBullet: position-controlled joints, a hand with coupled fingers, and the force/torque sensor.
 
-The sensor's wrench is the weight and inertia of what hangs on it plus the contact forces on those bodies. PyBullet's own
-joint reaction is not used: with a part in the fingers it is wrong by several grams, while contact forces add up exactly.
+The sensor's wrench is the weight and inertia of what hangs on it plus the contact forces on those bodies. PyBullet's
+own joint reaction is not used: with a part in the fingers it is wrong by several grams, while contact forces add up
+exactly.
 """
 
 from __future__ import annotations

@@ -39,9 +39,7 @@ class Camera:
         width, height = size
         focal = 0.5 * width / math.tan(0.5 * fov_rad)
         pose = model.fixed_transform(frame)
-        return Camera(
-            width, height, CameraGeometry(focal, focal, 0.5 * (width - 1), 0.5 * (height - 1), pose)
-        )
+        return Camera(width, height, CameraGeometry(focal, focal, 0.5 * (width - 1), 0.5 * (height - 1), pose))
 
     def view_matrix(self) -> list[float]:
         """Column-major OpenGL view matrix: the optical frame with y and z turned."""

@@ -135,7 +135,7 @@ class SimCell:
             if self._imaging is not None:
                 self._imaging.close()
 
-    def present_part(self, session_id: str, index: int, material: str | None = None) -> PresentedPart:  # noqa: ARG002
+    def present_part(self, session_id: str, index: int, material: str | None = None) -> PresentedPart:
         """Take away what lies in the cell or in the hand, and lay the next part on the table. No time passes.
 
         Args:

@@ -41,7 +41,9 @@ LINK_SPHERES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
 }  # fmt: skip
 TOOL_SPHERES: tuple[tuple[float, float, float, float], ...] = (
     (0.135, 0.000, 0.030, 0.036),
-    (0.000, 0.000, 0.088, 0.026), (0.000, 0.032, 0.080, 0.034), (0.000, -0.032, 0.080, 0.034),
+    (0.000, 0.000, 0.088, 0.026),
+    (0.000, 0.032, 0.080, 0.034),
+    (0.000, -0.032, 0.080, 0.034),
 )
 """Tips of the probe tool and fingers: they are meant to come close to parts, so only moves in free space check them."""
 WORK_AREA = ((0.30, 0.70), (-0.25, 0.25), 0.070)

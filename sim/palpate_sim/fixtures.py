@@ -52,7 +52,7 @@ def fixture_boxes(model: UrdfModel) -> list[FixtureBox]:
             pose = joint.origin @ origin_transform(visual.find("origin"))
             shape = visual.find("geometry/box")
             if shape is None or not np.allclose(pose[:3, :3], np.eye(3)):
-                raise ConfigError(f"fixture {name!r} in {model.path.name}: only boxes along the base's axes are supported")
+                raise ConfigError(f"fixture {name!r} in {model.path.name} is not a box along the base's axes")
             half = np.array([0.5 * float(v) for v in str(shape.get("size")).split()])
             material = visual.find("material")
             colour = colours.get("" if material is None else str(material.get("name")), (0.5, 0.5, 0.5, 1.0))

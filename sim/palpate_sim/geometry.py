@@ -1,4 +1,4 @@
-"""Exact geometry of parts: signed distances in plain floats, because the contact loop asks a thousand times a second."""
+"""Exact geometry of parts: signed distances in plain floats, because the contact loop asks them at 1 kHz."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def signed_distance(shape: str, dimensions_m: Point, x: float, y: float, z: floa
     Args:
         shape: `cylinder` or `tube` (axis z), otherwise a box.
         dimensions_m: full extents, m.
-        x, y, z: the point, m.
+        x: of the point, m.
+        y: of the point, m.
+        z: of the point, m.
 
     Returns:
         distance in m, negative inside, and the outward unit normal of the nearest face, edge or corner.
@@ -48,7 +50,7 @@ def signed_distance(shape: str, dimensions_m: Point, x: float, y: float, z: floa
 
 
 def ray_distance(shape: str, dimensions_m: Point, origin: Array, direction: Array, reach_m: float) -> float | None:
-    """Distance along a ray to a part's surface by sphere tracing, part's frame, m; None if it misses within `reach_m`."""
+    """Distance along a ray to a part's surface (sphere tracing), part's frame, m; None without a hit in `reach_m`."""
     at = 0.0
     for _ in range(64):
         x, y, z = (float(v) for v in origin + at * direction)

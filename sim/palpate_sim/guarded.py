@@ -74,9 +74,12 @@ class GuardedContact:
     @property
     def safe_speed_m_s(self) -> float:
         """Approach speed that keeps the overshoot within its share of the limit."""
+        return self._safe_speed(self.expected_stiffness)
+
+    def _safe_speed(self, stiffness_n_m: float) -> float:
         limits = self.motion.limits
         room = limits.overshoot_share * self.limit_n
-        return approach_speed(self.expected_stiffness, room, limits.stop_acceleration_m_s2, limits.reaction_s)
+        return approach_speed(stiffness_n_m, room, limits.stop_acceleration_m_s2, limits.reaction_s)
 
     def approach(self, slow_from_m: float, until_m: float, speed_m_s: float, *, released: bool = False) -> Ticks:
         """Quickly to `slow_from_m`, then at constant speed until touch or `until_m`; brakes in either case.
@@ -86,7 +89,8 @@ class GuardedContact:
         None if nothing was touched.
 
         Args:
-            slow_from_m, until_m: distances along the line, 0 at the expected surface.
+            slow_from_m: where the slow part begins, distance along the line, 0 at the expected surface.
+            until_m: where it ends.
             speed_m_s: of the slow part.
             released: leave the tips on their springs until the touch (a tap).
         """
@@ -115,10 +119,7 @@ class GuardedContact:
         """Quickly to a distance, arriving with a speed; True (and at rest) if something was met before."""
         motion, limits = self.motion, self.motion.limits
         fast = min(limits.line_speed_m_s, self._line.speed_limit(motion.planner.velocity))
-        springy = min(fast, approach_speed(
-            limits.tip_spring_n_m, limits.overshoot_share * self.limit_n, limits.stop_acceleration_m_s2, limits.reaction_s
-        ))  # fmt: skip
-        springy = max(springy, speed_m_s)
+        springy = min(fast, max(self._safe_speed(limits.tip_spring_n_m), speed_m_s))
         into_area = (self._line.origin[2] - WORK_AREA[2]) / -float(self._line.direction[2])
         braking = 2.0 * 0.8 * limits.line_acceleration_m_s2
         while motion.distance_m < slow_from_m:
@@ -168,8 +169,7 @@ class GuardedContact:
 
     @property
     def _line(self) -> ToolLine:
-        assert self.motion.line is not None
-        return self.motion.line
+        return self.motion.current_line()
 
     def step(self, speed: float, acceleration: float) -> Ticks:
         """One period along the line; measures, and checks the limit once there was a touch.
@@ -250,7 +250,8 @@ class GuardedContact:
         gain = 2.0 * math.pi * CONTROL_BANDWIDTH_HZ
         speed = (rate_n_s + gain * (reference_n - self.normal_n)) / self.stiffness
         top = self.motion.limits.slide_speed_m_s
-        return min(max(speed, -top), min(top, max(0.0, (deepest_m - self.motion.distance_m) / PERIOD_S)))
+        room = max(0.0, (deepest_m - self.motion.distance_m) / PERIOD_S)
+        return min(max(speed, -top), top, room)
 
     def unload(self, rate_n_s: float) -> Ticks:
         """Lower the force at a rate until the tool is free."""
@@ -269,7 +270,7 @@ class GuardedContact:
         Raises:
             ForceLimit: see `step`.
         """
-        assert self.contact_distance_m is not None and self.contact_q is not None
+        assert self.contact_distance_m is not None
         chain = self.motion.planner.ik[self.frame].chain
         direction = np.concatenate([self._line.direction, np.zeros(3)])
         self._columns = [np.linalg.pinv(chain.jacobian(q)[1]) @ direction for q in along.positions]

@@ -1,4 +1,4 @@
-"""Kinematics of the arm from its URDF: forward kinematics, geometric Jacobian, inverse kinematics. No simulator in here.
+"""Kinematics of the arm from its URDF: forward kinematics, Jacobian, inverse kinematics. No simulator in here.
 
 The same file describes the simulated and the real arm, so this module is all that a driver of a real arm needs to turn
 a probe goal into joint positions. All poses are (4, 4) homogeneous transforms, metres; angles are radians.
@@ -135,12 +135,12 @@ class UrdfModel:
             local = np.diag([float(tensor.get(key, 0.0)) for key in ("ixx", "iyy", "izz")])
             rotation = pose[:3, :3]
             bodies.append((float(mass.get("value", 0.0)), pose[:3, 3], rotation @ local @ rotation.T))
-        total = sum(mass for mass, _, _ in bodies)
-        center = sum((mass * at for mass, at, _ in bodies), np.zeros(3)) / total
+        total = sum(weight for weight, _, _ in bodies)
+        center = sum((weight * at for weight, at, _ in bodies), np.zeros(3)) / total
         inertia = np.zeros((3, 3))
-        for mass, at, own in bodies:
+        for weight, at, own in bodies:
             arm = at - center
-            inertia += own + mass * (arm @ arm * np.eye(3) - np.outer(arm, arm))
+            inertia += own + weight * (arm @ arm * np.eye(3) - np.outer(arm, arm))
         return total, center, inertia
 
     def fixed_transform(self, link: str, base: str | None = None) -> Array:

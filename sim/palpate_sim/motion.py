@@ -220,6 +220,11 @@ class Motion:
             self.sent.append(SentPath(self.state.time_ns, *move.sampled()))
             yield from self._run(move, move.duration_s)
 
+    def current_line(self) -> ToolLine:
+        """The line that the tool is on."""
+        assert self.line is not None
+        return self.line
+
     def home(self) -> Ticks:
         """Go to the home posture, out of both cameras' view."""
         self.phase = "retreat"
@@ -234,8 +239,7 @@ class Motion:
 
     def travel(self, to_m: float, speed: float = 0.0, acceleration: float = 0.0) -> Ticks:
         """Along the current line to a distance, rest to rest."""
-        assert self.line is not None
-        line, start = self.line, self.distance_m
+        line, start = self.current_line(), self.distance_m
         top = min(speed or self.limits.line_speed_m_s, line.speed_limit(self.planner.velocity))
         profile = Profile.over(abs(to_m - start), top, acceleration or self.limits.line_acceleration_m_s2)
         sign = 1.0 if to_m >= start else -1.0

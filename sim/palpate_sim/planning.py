@@ -47,7 +47,7 @@ class Planner:
         self.bins = bin_positions(self.model)
         self.bin_rim_m = bin_rim_m(self.model)
         self.tool_mass_kg = self.model.inertia_below(Frame.FORCE_TORQUE)[0]
-        self.tool_in_sensor = {
+        self.tool_in_sensor: dict[Frame, Array] = {
             frame: self.model.fixed_transform(frame, Frame.FORCE_TORQUE) for frame in frames if frame != Frame.GRASP
         }
 
@@ -77,7 +77,8 @@ class Planner:
         if q is None:
             raise Unreachable(f"no free posture puts {frame.value} at {_text(point)}")
         below_m = min(below_m, max(point[2] - 0.0005, 0.0) / max(float(normal[2]), 0.5))
-        line = ToolLine.plan(ik, point, -normal, target, self._start(ik, q, point + normal * above_m, -normal), -above_m, below_m)
+        start = self._start(ik, q, point + normal * above_m, -normal)
+        line = ToolLine.plan(ik, point, -normal, target, start, -above_m, below_m)
         if line is None or not self._line_free(line, tool_low=True):
             raise Unreachable(f"{frame.value} cannot go straight to {_text(point)}")
         return line

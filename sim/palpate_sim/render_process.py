@@ -48,7 +48,7 @@ class ColorJob:
 
 @dataclass(frozen=True)
 class ThermalJob:
-    """One thermal picture: as `ColorJob`, with the touches so far, time s and room temperature. Result: (h, w) float32."""
+    """One thermal picture: as `ColorJob`, with the touches so far, time s, room temperature. Result: (h, w) float32."""
 
     frame: int
     poses: tuple[PartPose, ...]
@@ -174,9 +174,7 @@ class RenderProcess:
     def _receive(self) -> None:
         try:
             if not self._connection.poll(self._deadline_s):
-                raise CellError(
-                    f"the cameras' process gave no picture within {self._deadline_s:g} s; restart the cell"
-                )
+                raise CellError(f"the cameras' process gave no picture within {self._deadline_s:g} s; restart the cell")
             result = self._connection.recv()
         except (EOFError, OSError) as error:
             raise self._gone() from error

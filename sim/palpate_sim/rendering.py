@@ -154,7 +154,8 @@ class CellRenderer:
             labels = {body: FIRST_PART + k for k, body in enumerate(self._bodies)}
             pictures.append(self._parts.draw(camera, (self._generation, tuple(poses)), labels))
         if visible:
-            assert joints is not None and self._arm is not None
+            assert joints is not None
+            assert self._arm is not None
             for joint, value in zip(self._joints, joints, strict=True):
                 pybullet.resetJointState(self._body, joint, value, physicsClientId=self._arm.client)
             pictures.append(self._arm.draw(camera, joints, {self._body: ARM}))

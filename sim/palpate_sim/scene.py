@@ -112,9 +112,7 @@ def add_part(
         )
     solid = -1
     if collision and shape in ROUND_SHAPES:
-        solid = pybullet.createCollisionShape(
-            pybullet.GEOM_CYLINDER, radius=0.5 * x, height=z, physicsClientId=client
-        )
+        solid = pybullet.createCollisionShape(pybullet.GEOM_CYLINDER, radius=0.5 * x, height=z, physicsClientId=client)
     elif collision:
         solid = pybullet.createCollisionShape(
             pybullet.GEOM_BOX, halfExtents=[0.5 * x, 0.5 * y, 0.5 * z], physicsClientId=client

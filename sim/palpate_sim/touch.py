@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 PADS = (Frame.WARM_PAD_0, Frame.WARM_PAD_1)
 TIP_SPRING_N_M = 1000.0
 TIP_TRAVEL_M = 0.010
-"""Ball and pads ride on slides with weak springs: released for taps and quick approaches, clamped to press and slide."""
+"""Ball and pads ride on slides with weak springs: released for taps and quick approaches, else clamped."""
 TABLE_MARGIN = 512
 MAX_DEPTH_M = 0.03
 SLIDING_M_S = 1e-3
@@ -33,7 +33,7 @@ SLIDING_M_S = 1e-3
 class ForceTable:
     """A monotone force law over depth, tabulated on a square grid so that one look-up takes a microsecond."""
 
-    def __init__(self, law: Callable[[PartBatch, Array], Array], part: Part):
+    def __init__(self, law: Callable[[PartBatch, NDArray[np.floating]], NDArray[np.floating]], part: Part):
         depth = MAX_DEPTH_M * np.linspace(0.0, 1.0, TABLE_MARGIN) ** 2
         self._force = law(PartBatch.of([part] * TABLE_MARGIN), depth).tolist()
         self._depth = depth.tolist()
@@ -88,7 +88,8 @@ class TouchModel:
 
         Args:
             frame: ball, pad or fibre.
-            tip: (3,) its position; axis: (3,) its outward axis.
+            tip: (3,) its position.
+            axis: (3,) its outward axis.
         """
         inset = BALL_RADIUS_M if frame is Frame.BALL_TIP else 0.0
         x, y, z = (float(v) for v in tip - inset * axis)
@@ -104,8 +105,8 @@ class TouchModel:
             released: the tips ride on their springs; at the end of their travel they are as good as clamped.
         """
         if released and frame is not Frame.FIBRE:
-            soft = TIP_SPRING_N_M * min(depth_m, TIP_TRAVEL_M)
-            return soft + (self.normal_force(frame, depth_m - TIP_TRAVEL_M, released=False) if depth_m > TIP_TRAVEL_M else 0.0)
+            beyond = max(depth_m - TIP_TRAVEL_M, 0.0)
+            return TIP_SPRING_N_M * (depth_m - beyond) + self.normal_force(frame, beyond, released=False)
         if frame in PADS:
             return self._pad.at(depth_m)
         if frame is Frame.BALL_TIP:

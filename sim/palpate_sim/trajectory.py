@@ -68,7 +68,8 @@ class JointMove:
         """Plan the move.
 
         Args:
-            start, goal: (7,) rad.
+            start: (7,) rad.
+            goal: (7,) rad.
             velocity: (7,) limits, rad/s; accelerations are the Panda's.
             fraction: share of both limits that is used.
         """
@@ -112,28 +113,37 @@ class ToolLine:
         Args:
             origin: (3,) point of the line at distance 0.
             direction: (3,) unit vector.
-            start_m, end_m: distances of the first and the last knot.
+            start_m: distance of the first knot.
+            end_m: of the last.
             positions: (K, 7) joint positions at equally spaced knots, K >= 2.
         """
         self.origin, self.direction, self.positions = origin, direction, positions
         self.start_m, self.end_m = start_m, end_m
         self._spacing_m = (end_m - start_m) / (len(positions) - 1)
-        slopes = np.gradient(positions, axis=0, edge_order=min(2, len(positions) - 1))
+        slopes = np.gradient(positions, axis=0, edge_order=2 if len(positions) > 2 else 1)
         p0, p1, m0, m1 = positions[:-1], positions[1:], slopes[:-1], slopes[1:]
         self._coefficients = np.stack([p0, m0, 3 * (p1 - p0) - 2 * m0 - m1, 2 * (p0 - p1) + m0 + m1], axis=1)
 
     @staticmethod
     def plan(
-        ik: InverseKinematics, origin: Array, direction: Array, target: IkTarget, seed: Array, start_m: float, end_m: float
+        ik: InverseKinematics,
+        origin: Array,
+        direction: Array,
+        target: IkTarget,
+        seed: Array,
+        start_m: float,
+        end_m: float,
     ) -> ToolLine | None:
         """Solve the knots from `start_m` to `end_m`, each from its neighbour, or None where one fails.
 
         Args:
             ik: solver of the tool frame.
-            origin, direction: the line; distance 0 is at `origin`.
+            origin: (3,) point of the line at distance 0.
+            direction: (3,) unit vector.
             target: orientation to keep (its position is ignored).
             seed: (7,) joint positions at or near `start_m`.
-            start_m, end_m: range of distances, m.
+            start_m: where the line begins, m.
+            end_m: where it ends, m.
         """
         count = max(2, math.ceil((end_m - start_m) / ToolLine.knot_m - 1e-9) + 1)
         positions = np.empty((count, 7))

@@ -103,9 +103,14 @@ class WarmPads:
             dwell = time_s - mark.start_s if mark.dwell_s is None else mark.dwell_s
             spots.append(
                 WarmSpot(
-                    tuple(center.tolist()), mark.start_s, dwell, mark.pad_start_c, mark.pad, tuple(normal.tolist()),
+                    tuple(center.tolist()),
+                    mark.start_s,
+                    dwell,
+                    mark.pad_start_c,
+                    mark.pad,
+                    tuple(normal.tolist()),
                     float(np.arctan2(side[1], side[0])),
-                )  # fmt: skip
+                )
             )
         return tuple(spots)
 

@@ -110,9 +110,7 @@ class World:
         """Lay a part flat on the table; it is at rest there, so no time passes."""
         position = (x, y, 0.5 * part.dimensions_m[2] + REST_GAP_M)
         orientation = yaw_quaternion(yaw_rad)
-        body = add_part(
-            self.client, part.shape, part.dimensions_m, part.mass_kg, part.rgb, position, orientation
-        )
+        body = add_part(self.client, part.shape, part.dimensions_m, part.mass_kg, part.rgb, position, orientation)
         friction = material_friction(part)
         pybullet.changeDynamics(
             body, -1, lateralFriction=friction, spinningFriction=0.002, linearDamping=0.02, angularDamping=0.02,

@@ -1,4 +1,4 @@
-"""The force/torque sensor's samples in blocks: noise of a quarter second is drawn at once, the true wrench added later."""
+"""The force/torque sensor: noise of a quarter second is drawn at once, the true wrench added sample by sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WrenchStream:
     def __init__(self, devices: DeviceDraw, rng: np.random.Generator):
         self._noise = WrenchNoise(devices, rng)
         self._gain = devices.force_gain
-        self._block = np.zeros((0, 6))
+        self._block: NDArray[np.floating] = np.zeros((0, 6))
         self._row = 0
         self._tare = np.zeros(6)
         self._recent = np.zeros((100, 6))
