@@ -29,7 +29,7 @@ DERIVATIVE_SCALES_NM = (20.0, 45.0)
 """Widths of the Savitzky-Golay windows; bands of polymers are 15 to 70 nm wide (materials.csv)."""
 
 POOLED_STEP_NM = 6.0
-"""Spacing of the averaged channels: less than half of the narrowest band of a polymer, about a usual calibration error."""
+"""Spacing of the averaged channels: less than half of a polymer's narrowest band, about a usual calibration error."""
 
 
 class SpectralEncoder(nn.Module):
