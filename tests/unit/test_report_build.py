@@ -130,7 +130,8 @@ def test_a_part_shows_what_happened(page):
         assert words in section, words
     third = html[html.index('id="part-2"') :]
     assert "PS? " in third
-    assert "no decision" in third
+    assert ">no decision</b>" in third
+    assert 'class="chip unsure">truth: PET<' in third
     assert "confidence 0.34 is below 0.50" in third.lower()
 
 

@@ -34,17 +34,18 @@ def spectrum_chart(spectra: Sequence[SpectrumRecord], references: Sequence[tuple
     """Measured spectra over (name, reference) pairs on the same wavelengths, with a key."""
     first = spectra[0]
     axis = first.wavelength_nm
-    tops = [np.nanmax(spectrum.values) for spectrum in spectra] + [np.nanmax(ref.high) for _, ref in references]
-    bottoms = [np.nanmin(spectrum.values) for spectrum in spectra] + [np.nanmin(ref.low) for _, ref in references]
-    low, high = float(min(bottoms)), float(max(tops))
+    lines = np.concatenate([spectrum.values for spectrum in spectra] + [ref.median for _, ref in references])
+    low, high = float(np.nanmin(lines)), float(np.nanmax(lines))
     if first.is_reflectance:
         low = min(0.0, low)
-    chart = Axes(480, 270, (float(axis[0]), float(axis[-1])), (low, high + 0.05 * (high - low or 1.0)), left=52)
+    # The spread of a reference (clear parts over any table) may exceed what was measured by far: cut off, not shrink.
+    low, high = low - 0.02 * (high - low), high + 0.15 * (high - low or 1.0)
+    chart = Axes(480, 270, (float(axis[0]), float(axis[-1])), (low, high), left=52)
     chart.frame("wavelength, nm", "reflectance" if first.is_reflectance else "detector counts")
     entries = []
     for number_, (name, reference) in enumerate(references[:2]):
         css = f"c{number_ + 1}"
-        chart.band(axis, reference.low, reference.high, css)
+        chart.band(axis, np.clip(reference.low, low, high), np.clip(reference.high, low, high), css)
         chart.line(axis, reference.median, f"{css} thin dash{number_}")
         entries.append((css, name))
     for spectrum in spectra:

@@ -50,7 +50,9 @@ def _head(part: PartRecord) -> str:
         words.insert(0, f"item {result.group}")
     sub = ", ".join(escape(word) for word in words if word)
     css, verdict = verdict_mark(result)
-    truth = f"truth: {result.truth}" if result.truth else ""
+    chip = [f"truth: {result.truth}"] if result.truth else []
+    if not (chip and result.abstained):  # "no decision" stands beside it already
+        chip.insert(0, verdict)
     decision = escape(result.decision or (ABSTAINED if not result.error else "failed"))
     sure = ""
     if result.belief:
@@ -64,7 +66,7 @@ def _head(part: PartRecord) -> str:
     return (
         f'<div class="who"><h3>{escape(result.part_id)}</h3><span class="sub">{sub}</span></div>'
         f'<div class="verdict"><b>{decision}</b>{sure}{bin_}</div>'
-        f'<span class="chip {css}">{escape(", ".join(text for text in (verdict, truth) if text))}</span>'
+        f'<span class="chip {css}">{escape(", ".join(chip))}</span>'
     )
 
 
