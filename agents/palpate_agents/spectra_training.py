@@ -48,7 +48,6 @@ class SpectraTraining:
         noise: white noise per channel.
         width: size of the token and width of the expert.
         dropout: share of hidden units dropped while training.
-        temperature: divides the trained logits (label smoothing and few objects leave them too flat or too steep).
     """
 
     steps: int = 600
@@ -63,7 +62,6 @@ class SpectraTraining:
     noise: float = 0.01
     width: int = 64
     dropout: float = 0.1
-    temperature: float = 1.0
 
 
 DEFAULT_TRAINING = SpectraTraining()
@@ -210,7 +208,6 @@ def train_spectral_model(
             _fit(network, draws, options)
     finally:
         torch.set_num_threads(threads)
-    network.log_temperature.fill_(float(np.log(options.temperature)))
     return network.eval()
 
 
