@@ -371,7 +371,7 @@ def test_kill_9_of_the_recorder_loses_less_than_the_last_second(tmp_path):
         for reader in [BagReader(tmp_path / "bag_recovered")]
         for message in reader.messages([WRENCH])
     ]
-    assert len(frames) > 500
+    assert len(frames) > 200
     first = int(frames[0].split()[1])
     assert frames == [f"frame {first + number}" for number in range(len(frames))]
 

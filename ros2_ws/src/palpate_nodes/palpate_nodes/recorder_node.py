@@ -62,7 +62,7 @@ class RecorderNode(PalpateNode):
         Param("max_file_size", 1024, "A file that is larger is ended and the next begun.", "MiB", 1, 3072),
         Param("queue_size", 256, "Messages that may wait for the disk; beyond it they are dropped.", "MiB", 1, 16384),
         Param("min_free_space", 512, "Recording stops before the file system has less than this.", "MiB", 0, 10**7),
-        Param("flush_interval", 0.5, "Longest time until a received message is written.", "s", 0.2, 10.0),
+        Param("flush_interval", 0.3, "Longest time until a received message is written.", "s", 0.2, 10.0),
     )
 
     def __init__(self, **kwargs: Any) -> None:

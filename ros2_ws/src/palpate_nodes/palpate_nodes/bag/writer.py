@@ -25,7 +25,7 @@ from palpate_nodes.bag import metadata
 from palpate_nodes.bag.metadata import TopicSpec
 from palpate_nodes.bag.splits import SplitFiles, SplitLimits
 
-_POLL_S = 0.1
+_POLL_S = 0.05
 _MIB = 1 << 20
 
 
@@ -47,7 +47,7 @@ class WriterLimits:
     """
 
     split: SplitLimits = field(default_factory=SplitLimits)
-    flush_s: float = 0.5
+    flush_s: float = 0.3
     queue_bytes: int = 256 * _MIB
     min_free_bytes: int = 512 * _MIB
 
