@@ -131,6 +131,18 @@ def _metadata(directory, **values):
     return directory
 
 
+@pytest.mark.parametrize("words", [["info"], ["recover"]])
+def test_the_palpate_command_ends_with_2_and_one_sentence(tmp_path, monkeypatch, capsys, words):
+    from palpate_nodes import cli
+
+    monkeypatch.setattr(cli, "COMMANDS", ("bag",))
+    monkeypatch.setattr(sys, "argv", ["palpate", "bag", *words, str(tmp_path / "nothing")])
+    assert cli.main() == 2
+    shown = capsys.readouterr()
+    assert shown.err.strip() == f"error: no bag at {tmp_path / 'nothing'}: there is no such file or folder"
+    assert shown.out == ""
+
+
 def test_info_describes_a_complete_bag(bag):
     directory, messages = bag
     info = describe(directory)
