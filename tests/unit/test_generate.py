@@ -95,8 +95,8 @@ def loop_like(rows, report, batch):
     def force(travel, along):
         return press_force(batch, travel)
 
-    loop = GuardedLoop(force, (np.ones(1), np.zeros(1)), MotionLimits(), lambda: np.zeros(1), 5e4, 1)
-    loop.travel = np.array([rows[touch, 1] - 400 * loop.approach_m_s * PERIOD_S])
+    loop = GuardedLoop(force, (np.ones(1), np.zeros(1)), MotionLimits(), lambda: np.zeros(1), 5e4, np.array([4.0]))
+    loop.travel = rows[touch, 1] - 400 * loop.approach_m_s * PERIOD_S
     loop.approach()
     return loop, touch
 
@@ -142,7 +142,7 @@ def test_force_limit_ends_a_press():
     batch = PartBatch.of([part_from_seed(3, 0, "mild-steel", "clean", "block")])
     loop = GuardedLoop(
         lambda travel, along: press_force(batch, travel), (np.ones(1), np.zeros(1)),
-        MotionLimits(force_limit_n=2.0, press_share=1.5), lambda: np.zeros(1), 5e4, 1,
+        MotionLimits(force_limit_n=2.0, press_share=1.5), lambda: np.zeros(1), 5e4, np.array([4.0]),
     )  # fmt: skip
     loop.approach()
     track = loop.track(loop.hold(3.0, 0.2, 8.0, 0.008))

@@ -56,7 +56,7 @@ class GuardedLoop:
         limits: of the arm.
         noise: () -> (N,) noise of the measured normal force, N.
         stiffness_n_m: stiffest contact to expect, which sets the approach speed.
-        count: N.
+        acceleration_m_s2: (N,) what the arm's joints allow along the approach, in the postures of the touches.
     """
 
     force: Callable[[Array, Array], Array]
@@ -64,15 +64,18 @@ class GuardedLoop:
     limits: MotionLimits
     noise: Callable[[], Array]
     stiffness_n_m: float
-    count: int
+    acceleration_m_s2: Array
     _rows: list[tuple[Array, Array, Array, Array]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        n, limits = self.count, self.limits
+        n, limits = len(self.acceleration_m_s2), self.limits
+        self.count = n
         room = limits.overshoot_share * limits.force_limit_n
-        self.approach_m_s = approach_speed(self.stiffness_n_m, room, limits.stop_acceleration_m_s2, limits.reaction_s)
-        self.travel = np.full(n, -FREE_S * self.approach_m_s)
-        self.speed = np.full(n, self.approach_m_s)
+        self.approach_m_s = np.array(
+            [approach_speed(self.stiffness_n_m, room, float(a), limits.reaction_s) for a in self.acceleration_m_s2]
+        )
+        self.travel = -FREE_S * self.approach_m_s
+        self.speed = self.approach_m_s.copy()
         self.measured = np.zeros(n)
         self.true: Array = np.zeros(n)
         self.tangential: Array = np.zeros(n)
@@ -88,9 +91,9 @@ class GuardedLoop:
         """Number of periods so far."""
         return len(self._rows)
 
-    def step(self, active: NDArray[np.bool_], wanted: Array | float, acceleration: float) -> None:
+    def step(self, active: NDArray[np.bool_], wanted: Array | float, acceleration: float = np.inf) -> None:
         """One period of `GuardedContact.step`; parts that are not active stand still."""
-        reach = acceleration * PERIOD_S
+        reach = np.minimum(acceleration, self.acceleration_m_s2) * PERIOD_S
         change = np.clip(wanted - self.speed, -reach, reach)
         self.speed = np.where(active, self.speed + change, 0.0)
         self.travel = self.travel + self.speed * PERIOD_S
@@ -108,8 +111,7 @@ class GuardedLoop:
             waiting, braking = self.touched < 0, (self.touched >= 0) & (self.speed > 0.0)
             if not (waiting | braking).any():
                 return
-            brake = np.maximum(self.speed - self.limits.stop_acceleration_m_s2 * PERIOD_S, 0.0)
-            self.step(waiting | braking, np.where(waiting, self.approach_m_s, brake), 1e9)
+            self.step(waiting | braking, np.where(waiting, self.approach_m_s, 0.0))
             over = np.where(self.measured > self.limits.contact_threshold_n, over + 1, 0)
             new = waiting & (over >= 2)
             self.touched = np.where(new, self.row - 1, self.touched)

@@ -13,7 +13,7 @@ from palpate_sim.planning import HOME
 from palpate_sim.sensors import rgbd, thermal
 from palpate_sim.sensors.spectrum import WAVELENGTH_NM, measure, measure_table
 from palpate_sim.training.scene_of_part import PartScene
-from palpate_sim.training.touch_windows import Contact, ToolGeometry, add_joints, execution_of
+from palpate_sim.training.touch_windows import PAD_ACCELERATION_M_S2, Contact, ToolGeometry, add_joints, execution_of
 
 Array = NDArray[np.floating]
 
@@ -109,7 +109,8 @@ def dwell_window(contact: Contact, geometry: ToolGeometry) -> tuple[ProbeExecuti
     )  # fmt: skip
     scene.spots.append(mark)
     room = limits.overshoot_share * limits.force_limit_n
-    speed = approach_speed(limits.pad_stiffness_n_m, room, limits.stop_acceleration_m_s2, limits.reaction_s)
+    braking = min(float(scene.rng.uniform(*PAD_ACCELERATION_M_S2)), limits.line_acceleration_m_s2)
+    speed = approach_speed(limits.pad_stiffness_n_m, room, braking, limits.reaction_s)
     # A window begins where the approach became steady, at most 0.4 s before the touch.
     before = min(0.4, limits.slow_above_m / speed + float(scene.rng.uniform(-0.03, 0.03)))
     times = np.arange(-before, 0.0, PERIOD_S)
