@@ -14,7 +14,7 @@ from palpate_sim.kinematics import UrdfModel
 Array = NDArray[np.float64]
 
 NEAR_M, FAR_M = 0.05, 1.5
-COLOR_SIZE, COLOR_FOV_RAD = (320, 240), math.radians(46.0)
+COLOR_SIZE, COLOR_FOV_RAD = (320, 240), math.radians(36.0)
 """Width, height and horizontal field of view: the middle of a D435-class picture."""
 THERMAL_SIZE, THERMAL_FOV_RAD = (160, 120), math.radians(34.0)
 """160x120 core with a narrow lens: a 12 mm pad covers 5 pixels."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from palpate_agents.observation import Frame
 from palpate_sim.clearance import WORK_AREA
 from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion, Ticks
-from palpate_sim.trajectory import ToolLine
+from palpate_sim.trajectory import JOINT_ACCELERATION, Profile, ToolLine
 
 Array = NDArray[np.float64]
 
@@ -60,6 +60,10 @@ class GuardedContact:
         self.expected_stiffness = self.stiffness = stiffness_n_m
         self.normal_n = self.norm_n = self.max_force_n = 0.0
         self.speed = 0.0
+        line = motion.current_line()
+        limits = motion.limits
+        self._top_speed = min(limits.line_speed_m_s, line.limit(motion.planner.velocity))
+        self._top_acceleration = min(limits.line_acceleration_m_s2, line.limit(JOINT_ACCELERATION))
         self.contact_distance_m: float | None = None
         self.contact_time_ns = self.steady_time_ns = 0
         self.contact_q: Array | None = None
@@ -79,7 +83,7 @@ class GuardedContact:
     def _safe_speed(self, stiffness_n_m: float) -> float:
         limits = self.motion.limits
         room = limits.overshoot_share * self.limit_n
-        return approach_speed(stiffness_n_m, room, limits.stop_acceleration_m_s2, limits.reaction_s)
+        return approach_speed(stiffness_n_m, room, self._top_acceleration, limits.reaction_s)
 
     def approach(self, slow_from_m: float, until_m: float, speed_m_s: float, *, released: bool = False) -> Ticks:
         """Quickly to `slow_from_m`, then at constant speed until touch or `until_m`; brakes in either case.
@@ -105,49 +109,47 @@ class GuardedContact:
         motion.tips_released = motion.tap_armed = released
         yield from self._slow(until_m, speed_m_s)
         while self.speed > 0.0:
-            yield from self.step(0.0, motion.limits.stop_acceleration_m_s2)
+            yield from self.step(0.0)
 
     def _coarse_zero(self) -> Ticks:
         """Weight of the tool while it stands still at the start of the line; the line keeps its orientation."""
         samples = []
         for _ in range(10):
-            yield from self.step(0.0, 1.0)
+            yield from self.step(0.0)
             samples.append(self.motion.state.wrench[:3])
         self._zero = np.mean(samples, axis=0)
 
     def _fast(self, slow_from_m: float, speed_m_s: float) -> Generator[ArmCommand, ArmState, bool]:
         """Quickly to a distance, arriving with a speed; True (and at rest) if something was met before."""
-        motion, limits = self.motion, self.motion.limits
-        fast = min(limits.line_speed_m_s, self._line.speed_limit(motion.planner.velocity))
-        springy = min(fast, max(self._safe_speed(limits.tip_spring_n_m), speed_m_s))
+        motion, fast = self.motion, self._top_speed
+        springy = min(fast, max(self._safe_speed(motion.limits.tip_spring_n_m), speed_m_s))
         into_area = (self._line.origin[2] - WORK_AREA[2]) / -float(self._line.direction[2])
-        braking = 2.0 * 0.8 * limits.line_acceleration_m_s2
+        braking = 2.0 * 0.9 * self._top_acceleration
         while motion.distance_m < slow_from_m:
             wanted = min(
                 math.sqrt(springy**2 + braking * max(into_area - motion.distance_m, 0.0)),
                 math.sqrt(speed_m_s**2 + braking * max(slow_from_m - motion.distance_m, 0.0)),
                 fast,
             )
-            yield from self.step(wanted, limits.line_acceleration_m_s2)
+            yield from self.step(wanted)
             if self.normal_n > min(COARSE_TOUCH_N, 0.5 * self.limit_n):
                 while self.speed > 0.0:
-                    yield from self.step(0.0, limits.stop_acceleration_m_s2)
+                    yield from self.step(0.0)
                 return True
         return False
 
     def _back_to(self, distance_m: float) -> Ticks:
-        limits = self.motion.limits
         while self.motion.distance_m > max(distance_m, self._line.start_m):
-            yield from self.step(-0.05, limits.line_acceleration_m_s2)
+            yield from self.step(-0.05)
         while self.speed < 0.0:
-            yield from self.step(0.0, limits.line_acceleration_m_s2)
+            yield from self.step(0.0)
 
     def _slow(self, until_m: float, speed_m_s: float) -> Ticks:
         motion, limits = self.motion, self.motion.limits
         free: list[Array] = []
         over = 0
         while motion.distance_m < until_m:
-            yield from self.step(speed_m_s, limits.line_acceleration_m_s2)
+            yield from self.step(speed_m_s)
             if abs(self.speed - speed_m_s) > 1e-9:
                 continue
             if len(free) < ZERO_SAMPLES:
@@ -171,14 +173,19 @@ class GuardedContact:
     def _line(self) -> ToolLine:
         return self.motion.current_line()
 
-    def step(self, speed: float, acceleration: float) -> Ticks:
+    def step(self, speed: float, acceleration: float = math.inf) -> Ticks:
         """One period along the line; measures, and checks the limit once there was a touch.
+
+        Args:
+            speed: wanted, m/s.
+            acceleration: at most, m/s2; the line's own limit holds anyway.
 
         Raises:
             ForceLimit: the force norm is above the limit.
         """
         motion = self.motion
-        change = min(max(speed - self.speed, -acceleration * PERIOD_S), acceleration * PERIOD_S)
+        most = min(acceleration, self._top_acceleration) * PERIOD_S
+        change = min(max(speed - self.speed, -most), most)
         self.speed += change
         response = motion.limits.drive_response
         self._acceleration += response * (change / PERIOD_S - self._acceleration)
@@ -289,16 +296,22 @@ class GuardedContact:
         """Fast up until the tool is free."""
         limits = self.motion.limits
         while self.normal_n > limits.contact_threshold_n and self.motion.distance_m > self._line.start_m:
-            yield from self.step(-limits.line_speed_m_s, limits.line_acceleration_m_s2)
+            yield from self.step(-self._top_speed)
+
+    def settle(self) -> Ticks:
+        """Come to rest on the line."""
+        while self.speed != 0.0:
+            yield from self.step(0.0)
 
     def leave(self) -> Ticks:
         """Straight up, away from the part, to the start of the line; the limit no longer applies."""
         self.limit_n = math.inf
-        motion, limits = self.motion, self.motion.limits
-        while motion.distance_m > self._line.start_m:
-            left = motion.distance_m - self._line.start_m
-            top = min(limits.line_speed_m_s, self._line.speed_limit(motion.planner.velocity))
-            wanted = -min(top, math.sqrt(2.0 * 0.8 * limits.line_acceleration_m_s2 * left) + 1e-3)
-            yield from self.step(wanted, limits.line_acceleration_m_s2)
-        self.speed = 0.0
+        motion = self.motion
+        yield from self.settle()
+        start = motion.distance_m
+        profile = Profile.over(start - self._line.start_m, self._top_speed, self._top_acceleration)
+        for k in range(1, math.ceil(profile.duration_s / PERIOD_S) + 1):
+            motion.distance_m = start - profile.at(k * PERIOD_S)
+            motion.command.q = self._positions()
+            yield from motion.tick()
         motion.line = motion.contact = None

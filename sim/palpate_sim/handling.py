@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from palpate_agents.observation import Outcome
 from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion
 from palpate_sim.report import Report, Steps
+from palpate_sim.trajectory import Profile
 
 Array = NDArray[np.float64]
 
@@ -17,6 +19,7 @@ OPEN_MARGIN_M = 0.012
 EMPTY_WIDTH_M = 0.004
 SLIP_M = 0.004
 """Fingers that close further than this after a grasp have lost the part."""
+DESCENT_M_S, DESCENT_M_S2 = 0.15, 1.5
 FINGER_OBSTACLE_N = 4.0
 """Force on the way down that means the fingers stand on something."""
 
@@ -35,8 +38,8 @@ def _grasp(motion: Motion, report: Report) -> Generator[ArmCommand, ArmState, fl
     above = max(limits.lift_m, limits.hover_height_m - goal.target_m[2])
     line = motion.planner.grasp_line(np.asarray(goal.target_m), goal.grasp_angle_rad, above)
     yield from motion.enter(line)
-    yield from motion.wait(0.05)
     motion.phase = "descend"
+    yield from motion.wait(0.02)
     free = motion.state.wrench[:3].copy()
     yield from motion.travel(-0.5 * limits.lift_m)
     bottom = yield from _careful_descent(motion, free)
@@ -57,20 +60,25 @@ def _grasp(motion: Motion, report: Report) -> Generator[ArmCommand, ArmState, fl
         yield from motion.wait(0.2)
         yield from motion.travel(line.start_m)
         return 0.0
-    motion.holding = True
+    motion.holding, motion.surface = True, None
     return closed
 
 
 def _careful_descent(motion: Motion, free: Array) -> Generator[ArmCommand, ArmState, bool]:
     """Last part of the way down; stops when the fingers meet something. True at the bottom."""
-    line = motion.current_line()
-    speed = 0.0
-    while motion.distance_m < line.end_m:
-        speed = min(speed + 2.0 * PERIOD_S, 0.12, (2.0 * 1.5 * (line.end_m - motion.distance_m)) ** 0.5 + 1e-3)
-        motion.distance_m = min(motion.distance_m + speed * PERIOD_S, line.end_m)
+    line, start = motion.current_line(), motion.distance_m
+    profile = Profile.over(line.end_m - start, DESCENT_M_S, DESCENT_M_S2)
+    for k in range(1, math.ceil(profile.duration_s / PERIOD_S) + 1):
+        last, motion.distance_m = motion.distance_m, start + profile.at(k * PERIOD_S)
         motion.command.q = line.at(motion.distance_m)
         yield from motion.tick()
         if float(np.linalg.norm(motion.state.wrench[:3] - free)) > FINGER_OBSTACLE_N:
+            speed = (motion.distance_m - last) / PERIOD_S
+            while speed > 0.0:
+                speed -= DESCENT_M_S2 * PERIOD_S
+                motion.distance_m = min(motion.distance_m + max(speed, 0.0) * PERIOD_S, line.end_m)
+                motion.command.q = line.at(motion.distance_m)
+                yield from motion.tick()
             return False
     return True
 
@@ -97,12 +105,12 @@ def lift(motion: Motion, report: Report) -> Steps:
     if report.outcome != Outcome.SUCCEEDED:
         return
     motion.phase = "lift"
-    yield from motion.travel(motion.current_line().start_m, 0.25, 1.5)
+    yield from motion.travel(motion.current_line().start_m, 0.25)
     if motion.state.finger_width_m < width - SLIP_M:
         motion.release()
         report.fail(Outcome.GRASP_FAILED, "the part slipped out of the fingers before it was lifted")
         return
-    yield from motion.wait(0.2)
+    yield from motion.wait(0.15)
     motion.phase = "weigh"
     report.window_start_ns = motion.state.time_ns
     yield from motion.wait(report.goal.dwell_s or 0.5)
@@ -124,7 +132,7 @@ def place(motion: Motion, report: Report) -> Steps:
             yield from motion.home()
             return
         motion.phase = "lift"
-        yield from motion.travel(motion.current_line().start_m, 0.25, 1.5)
+        yield from motion.travel(motion.current_line().start_m, 0.25)
     width = motion.state.finger_width_m
     motion.phase = "transfer"
     goal_q = motion.planner.over_bin(goal.bin, motion.planner.bin_rim_m + 0.055, motion.command.q, 0.05)

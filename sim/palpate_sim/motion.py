@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Outcome
 from palpate_sim.planning import HOME, Planner
-from palpate_sim.trajectory import JointMove, Profile, ToolLine
+from palpate_sim.trajectory import JOINT_ACCELERATION, JointMove, Profile, ToolLine
 
 if TYPE_CHECKING:
     from palpate_sim.guarded import GuardedContact
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 PERIOD_S = 0.001
+LEVEL, NEIGHBOUR_M = 0.995, 0.06
+"""A touch tells the height of another place on the same part if the surface is level (cosine) and the place near."""
 BRAKE_JOINT_PERIODS, BRAKE_LINE_PERIODS = 280, 100
 """Braking after an interrupt: 2 rad/s in 280 ms and 0.3 m/s in 100 ms stay within the joints' accelerations."""
 
@@ -36,15 +38,15 @@ class MotionLimits:
         force_limit_n: largest quasi-static contact force, never exceeded, whatever a goal asks for.
         contact_threshold_n: force that counts as touch.
         transit_share: share of the joints' velocity and acceleration limits used between places.
-        line_speed_m_s, line_acceleration_m_s2: straight moves in free space.
-        stop_acceleration_m_s2: braking after a touch.
+        line_speed_m_s, line_acceleration_m_s2: of straight moves, if the joints allow it.
         drive_response: share of a commanded change of speed that the drives follow within one period; the inertia of
             the tool is taken off the measured force with it.
         reaction_s: from touch to the first braking command (two samples over the threshold, one period each way).
         overshoot_share: share of the force limit that may build up between touch and standstill.
         tip_spring_n_m: spring behind the tips while the clamp is open.
         arm_stiffness_n_m, pad_stiffness_n_m: stiffest contact to expect with ball and pad; sets the approach speed.
-        slow_above_m, search_below_m: guarded approach begins above and ends below the expected surface.
+        slow_above_m, search_below_m: guarded approach begins above and ends below the expected surface;
+        known_above_m: begins so far above a surface that was touched before.
         hover_m: where lines begin above the surface; hover_height_m: and at least this high above the table.
         lift_m: height of a lift.
         press_share: share of the force limit that a press goes to; a second share is left for control and noise.
@@ -60,9 +62,8 @@ class MotionLimits:
     force_limit_n: float = 8.0
     contact_threshold_n: float = 0.3
     transit_share: float = 0.9
-    line_speed_m_s: float = 0.30
-    line_acceleration_m_s2: float = 3.0
-    stop_acceleration_m_s2: float = 4.0
+    line_speed_m_s: float = 0.40
+    line_acceleration_m_s2: float = 4.0
     drive_response: float = 0.8
     reaction_s: float = 0.003
     overshoot_share: float = 0.3
@@ -70,9 +71,10 @@ class MotionLimits:
     arm_stiffness_n_m: float = 5e4
     pad_stiffness_n_m: float = 8.4e3
     slow_above_m: float = 0.008
+    known_above_m: float = 0.0025
     search_below_m: float = 0.012
     hover_m: float = 0.05
-    hover_height_m: float = 0.10
+    hover_height_m: float = 0.115
     lift_m: float = 0.08
     press_share: float = 0.8
     press_rate_n_s: float = 8.0
@@ -149,6 +151,7 @@ class Motion:
         phase: what the arm is doing, for feedback.
         line, distance_m: straight line that the tool is on, if any, and where on it.
         contact: guarded contact that runs on that line, if any.
+        surface: last touch of the part that lies there: target (3,) m and where on its line the surface was, m.
         holding: a part is in the fingers.
         sent: joint paths since the caller last took them.
         spectrum_wanted: the primitive asks for a spectrum; the caller clears it.
@@ -167,6 +170,7 @@ class Motion:
     tips_released: bool = False
     tap_armed: bool = False
     contact: GuardedContact | None = None
+    surface: tuple[Array, float] | None = None
     open_width_m: float = 0.08
 
     def __post_init__(self) -> None:
@@ -187,7 +191,16 @@ class Motion:
     def release(self) -> None:
         """Open the hand; whatever was in it is gone."""
         self.holding = False
+        self.surface = None
         self.grip(self.open_width_m, self.limits.grasp_force_n)
+
+    def expected_surface(self, target: Array, normal: Array) -> float | None:
+        """Where on a line to `target` a touch near by on the same part lets expect the surface, m; None if unknown."""
+        if self.surface is None or normal[2] < LEVEL:
+            return None
+        last, distance = self.surface
+        near = float(np.hypot(target[0] - last[0], target[1] - last[1])) < NEIGHBOUR_M
+        return distance + float(target[2] - last[2]) if near else None
 
     def shield(self) -> None:
         """Let the retreat run to its end."""
@@ -232,16 +245,35 @@ class Motion:
             yield from self.move(HOME)
         self.line = None
 
+    def swing_home(self) -> Ticks:
+        """From a line straight home, the turn beginning while the tool still rises: out of a camera's view at once.
+
+        It is short and ends at home, so it does not stop for an interrupt.
+        """
+        line = self.current_line()
+        path = self.planner.path(line.at(line.start_m), HOME)
+        top, most = line.limit(self.planner.velocity), line.limit(JOINT_ACCELERATION)
+        rise = Profile.over(self.distance_m - line.start_m, top, most)
+        turn = JointMove(line.at(line.start_m), path[0], self.planner.velocity, self.limits.transit_share)
+        move = SwingMove(line, self.distance_m, rise, turn)
+        self.sent.append(SentPath(self.state.time_ns, *move.sampled()))
+        self.line = self.contact = None
+        shielded, self._shielded = self._shielded, True
+        yield from self._run(move, move.duration_s)
+        self._shielded = shielded
+        yield from self.home()
+
     def enter(self, line: ToolLine) -> Ticks:
         """Go to the start of a line."""
         yield from self.move(line.at(line.start_m), 0.05 if self.holding else 0.0)
         self.line, self.distance_m = line, line.start_m
 
-    def travel(self, to_m: float, speed: float = 0.0, acceleration: float = 0.0) -> Ticks:
+    def travel(self, to_m: float, speed: float = 0.0) -> Ticks:
         """Along the current line to a distance, rest to rest."""
         line, start = self.current_line(), self.distance_m
-        top = min(speed or self.limits.line_speed_m_s, line.speed_limit(self.planner.velocity))
-        profile = Profile.over(abs(to_m - start), top, acceleration or self.limits.line_acceleration_m_s2)
+        top = min(speed or self.limits.line_speed_m_s, line.limit(self.planner.velocity))
+        most = min(self.limits.line_acceleration_m_s2, line.limit(JOINT_ACCELERATION))
+        profile = Profile.over(abs(to_m - start), top, most)
         sign = 1.0 if to_m >= start else -1.0
         move = _LineMove(line, start, sign, profile)
         if profile.duration_s > 0.0:
@@ -252,7 +284,7 @@ class Motion:
         """Set the fingers' target; they move while ticks go on."""
         self.command.finger_width_m, self.command.finger_force_n = width_m, force_n
 
-    def _run(self, move: JointMove | _LineMove, duration_s: float) -> Ticks:
+    def _run(self, move: JointMove | _LineMove | SwingMove, duration_s: float) -> Ticks:
         """Follow a move; when interrupted, brake along it before the exception goes on."""
         time_s = 0.0
         try:
@@ -270,10 +302,47 @@ class Motion:
             self._shielded = False
             raise
 
-    def _set(self, move: JointMove | _LineMove, time_s: float) -> None:
+    def _set(self, move: JointMove | _LineMove | SwingMove, time_s: float) -> None:
         self.command.q = move.at(time_s)
         if isinstance(move, _LineMove):
             self.distance_m = move.distance(time_s)
+
+
+SWING_RISE_M = 0.02
+"""The turn begins when the tool has risen so far: above the table's clutter of a part's own size."""
+
+
+@dataclass(frozen=True)
+class SwingMove:
+    """Up a line and, before its end, into a joint move: both motions added."""
+
+    line: ToolLine
+    start_m: float
+    rise: Profile
+    turn: JointMove
+
+    @property
+    def turn_at_s(self) -> float:
+        """When the turn begins: as soon as the tool has risen a little."""
+        time_s = 0.0
+        while self.rise.at(time_s) < min(SWING_RISE_M, self.rise.distance) - 1e-9:
+            time_s += PERIOD_S
+        return time_s
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from rest to rest."""
+        return max(self.rise.duration_s, self.turn_at_s + self.turn.duration_s)
+
+    def at(self, time_s: float) -> Array:
+        """Joint positions (7,) after `time_s`."""
+        turned = self.turn.at(time_s - self.turn_at_s) - self.turn.start
+        return self.line.at(self.start_m - self.rise.at(time_s)) + turned
+
+    def sampled(self, step_s: float = 0.02) -> tuple[Array, Array]:
+        """Positions (P, 7) and times (P,) from the start, for publishing."""
+        times = np.append(np.arange(0.0, self.duration_s, step_s), self.duration_s)
+        return np.stack([self.at(t) for t in times]), times
 
 
 @dataclass(frozen=True)

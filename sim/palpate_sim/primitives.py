@@ -36,12 +36,17 @@ def _touch(motion: Motion, report: Report, frame: Frame, stiffness: float, depth
     report.contact = GuardedContact(motion, frame, force_limit(motion, goal), stiffness)
 
 
-def _descend(motion: Motion, report: Report, speed: float, slow_above_m: float, *, released: bool = False) -> Steps:
+def _descend(motion: Motion, report: Report, speed: float, room_m: float = 0.0, *, released: bool = False) -> Steps:
+    """Guarded approach at `speed`, slow for at least `room_m`; fails the report if nothing is touched."""
     contact = report.contact
     assert contact is not None
     motion.phase = "descend"
-    until = min(motion.limits.search_below_m, motion.current_line().end_m)
-    yield from contact.approach(-slow_above_m, until, speed, released=released)
+    limits = motion.limits
+    until = min(limits.search_below_m, motion.current_line().end_m)
+    target, normal = np.asarray(report.goal.target_m, float), np.asarray(report.goal.normal, float)
+    known = motion.expected_surface(target, normal)
+    slow_from = -limits.slow_above_m if known is None else known - limits.known_above_m
+    yield from contact.approach(slow_from - room_m, until, speed, released=released)
     report.speed_m_s = speed
     if contact.contact_distance_m is None:
         below = motion.distance_m * 1e3
@@ -49,6 +54,7 @@ def _descend(motion: Motion, report: Report, speed: float, slow_above_m: float, 
         motion.phase = "retreat"
         yield from contact.leave()
         return
+    motion.surface = target, contact.contact_distance_m
     report.touched()
     motion.phase = "contact"
 
@@ -75,7 +81,7 @@ def look(motion: Motion, report: Report) -> Steps:
         yield from motion.travel(line.start_m)
         yield from motion.home()
         motion.phase = "look"
-    yield from motion.wait(0.35)
+    yield from motion.wait(0.25)
 
 
 def press(motion: Motion, report: Report) -> Steps:
@@ -84,7 +90,7 @@ def press(motion: Motion, report: Report) -> Steps:
     yield from _touch(motion, report, Frame.BALL_TIP, limits.arm_stiffness_n_m, limits.press_depth_m)
     contact = report.contact
     assert contact is not None
-    yield from _descend(motion, report, _speed(report.goal, contact.safe_speed_m_s), limits.slow_above_m)
+    yield from _descend(motion, report, _speed(report.goal, contact.safe_speed_m_s))
     if report.outcome != Outcome.SUCCEEDED:
         return
     dwell = report.goal.dwell_s or 0.2
@@ -108,7 +114,7 @@ def tap(motion: Motion, report: Report) -> Steps:
     contact = report.contact
     assert contact is not None
     speed = min(goal.speed_m_s or limits.tap_speed_m_s, limits.tap_speed_max_m_s)
-    yield from _descend(motion, report, speed, 0.4 * speed + 0.004, released=True)
+    yield from _descend(motion, report, speed, 0.3 * speed, released=True)
     if report.outcome != Outcome.SUCCEEDED:
         return
     motion.phase = "retreat"
@@ -123,7 +129,7 @@ def slide(motion: Motion, report: Report) -> Steps:
     yield from _touch(motion, report, Frame.BALL_TIP, limits.arm_stiffness_n_m, limits.press_depth_m)
     contact = report.contact
     assert contact is not None
-    yield from _descend(motion, report, contact.safe_speed_m_s, limits.slow_above_m)
+    yield from _descend(motion, report, contact.safe_speed_m_s)
     if report.outcome != Outcome.SUCCEEDED:
         return
     normal = np.asarray(goal.normal, float)
@@ -152,7 +158,7 @@ def dwell(motion: Motion, report: Report) -> Steps:
     yield from _touch(motion, report, frame, limits.pad_stiffness_n_m, limits.press_depth_m)
     contact = report.contact
     assert contact is not None
-    yield from _descend(motion, report, _speed(goal, contact.safe_speed_m_s), limits.slow_above_m)
+    yield from _descend(motion, report, _speed(goal, contact.safe_speed_m_s))
     if report.outcome != Outcome.SUCCEEDED:
         return
     report.pad_area_m2 = PAD_AREA_M2
@@ -165,8 +171,8 @@ def dwell(motion: Motion, report: Report) -> Steps:
     yield from contact.release()
     report.dwell_s = 1e-9 * (motion.state.time_ns - report.contact_time_ns)
     away_ns = motion.state.time_ns
-    yield from contact.leave()
-    yield from motion.home()
+    yield from contact.settle()
+    yield from motion.swing_home()
     motion.phase = "watch"
     report.window_end_ns = away_ns + round(limits.watch_s * 1e9)
     yield from motion.wait(max(0.0, 1e-9 * (report.window_end_ns - motion.state.time_ns)))

@@ -166,7 +166,12 @@ class ToolLine:
         c = self._coefficients[k]
         return ((c[3] * t + c[2]) * t + c[1]) * t + c[0]
 
-    def speed_limit(self, velocity: Array, fraction: float = 0.8) -> float:
-        """Largest speed along the line that keeps every joint below its limit, m/s."""
+    def limit(self, joint_limits: Array, fraction: float = 0.85) -> float:
+        """Largest speed (or acceleration) along the line that keeps every joint below its limit, m/s (m/s2).
+
+        Args:
+            joint_limits: (7,) rad/s or rad/s2.
+            fraction: share of them that is used.
+        """
         slope = np.abs(np.diff(self.positions, axis=0)).max(axis=0) / self._spacing_m
-        return float((fraction * velocity / np.maximum(slope, 1e-9)).min())
+        return float((fraction * joint_limits / np.maximum(slope, 1e-9)).min())

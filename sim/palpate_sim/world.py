@@ -116,7 +116,7 @@ class World:
             body, -1, lateralFriction=friction, spinningFriction=0.002, linearDamping=0.02, angularDamping=0.02,
             restitution=0.0, physicsClientId=self.client,
         )  # fmt: skip
-        for link in TOOL_LINKS:
+        for link in TOOL_LINKS if not self.parts else ():  # the second part is an obstacle for the tool's body
             pybullet.setCollisionFilterPair(
                 self.arm.body, body, self.arm.links[link], -1, 0, physicsClientId=self.client
             )
