@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from palpate_nodes.launching import reaper
 from palpate_nodes.launching.plan import make_plan
 from palpate_nodes.launching.runner import Runner
 
@@ -19,14 +20,17 @@ import rclpy
 from std_msgs.msg import String
 rclpy.init()
 node = rclpy.create_node("shared_memory_user")
+node.create_subscription(String, "chatter", lambda message: None, 10)
 publisher = node.create_publisher(String, "chatter", 10)
-publisher.publish(String(data="x"))
+node.create_timer(0.005, lambda: publisher.publish(String(data="x")))
 print("up", flush=True)
 try:
     rclpy.spin(node)
 except BaseException:
-    pass
+    node.destroy_node()
+    rclpy.try_shutdown()
 """
+NAMES = ("one", "two", "three", "four")
 pytestmark = pytest.mark.system
 
 
@@ -38,7 +42,7 @@ def segments(pid: int) -> set[Path]:
 
 @pytest.fixture
 def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Starts two nodes with the project's Fast DDS profile; gives (runner, thread, pids by name)."""
+    """Starts nodes with the project's Fast DDS profile; gives (runner, thread, pids by name)."""
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_DOMAIN_ID", str(40 + os.getpid() % 50))
     monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", str(REPOSITORY / "config/fastdds.xml"))
@@ -46,13 +50,13 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     script.write_text(NODE)
     element = "- executable: {{cmd: {} {}, name: {}, output: screen}}\n"
     file = tmp_path / "x.launch.yaml"
-    file.write_text("launch:\n" + "".join(element.format(sys.executable, script, name) for name in ("one", "two")))
+    file.write_text("launch:\n" + "".join(element.format(sys.executable, script, name) for name in NAMES))
     lines: list[tuple[str, str]] = []
     runner = Runner(make_plan(file, {}), say=lambda *line: lines.append(line))
     thread = threading.Thread(target=runner.run)
     thread.start()
     deadline = time.monotonic() + 30
-    while {name for name, line in lines if line == "up"} != {"one-1", "two-2"}:
+    while {name for name, line in lines if line == "up"} != {f"{name}-{index}" for index, name in enumerate(NAMES, 1)}:
         assert time.monotonic() < deadline, lines
         time.sleep(0.05)
     starts = (re.fullmatch(r"(\S+) started \(pid (\d+)\)", line) for name, line in lines if name == "launch")
@@ -73,6 +77,18 @@ def test_segments_of_a_killed_node_are_removed_and_those_of_living_ones_are_not(
     assert not thread.is_alive()
     assert {ended.exit_code for ended in runner.result.ended} == {-9}
     assert not [path for path in left_behind if path.exists()]
+
+
+def test_an_orderly_end_leaves_no_ports_behind(launch) -> None:
+    """Fast DDS itself does: each participant opens the ports of the others, and does not remove them."""
+    runner, thread, pids = launch
+    time.sleep(0.5)  # discovery: each has opened the other's port
+    ports = set().union(*(reaper.used_ports(pid) for pid in pids.values()))
+    assert ports
+    runner.stop()
+    thread.join(20)
+    assert runner.result.exit_code == 0
+    assert not [port for port in ports if (reaper.SHM / port).exists()]
 
 
 def test_a_picture_fits_into_the_shared_memory_of_a_node(launch) -> None:

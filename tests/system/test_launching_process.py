@@ -321,7 +321,7 @@ def test_only_segments_of_dead_owners_are_removed(tmp_path: Path) -> None:
     owned = segment(tmp_path, "fastdds_aaaaaaaaaaaaaaaa", 10.0)
     with owned.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        removed = reaper.remove_dead_segments(tmp_path)
+        removed = reaper.remove_dead_segments(folder=tmp_path)
     expected = {"fastdds_0123456789abcdef", "fastdds_0123456789abcdef_el"}
     expected |= {"fastdds_port7413", "fastdds_port7413_el", "sem.fastdds_port7413_mutex"}
     assert set(removed) == expected
@@ -331,4 +331,14 @@ def test_only_segments_of_dead_owners_are_removed(tmp_path: Path) -> None:
 
 
 def test_no_shared_memory_is_no_problem(tmp_path: Path) -> None:
-    assert reaper.remove_dead_segments(tmp_path / "none") == []
+    assert reaper.remove_dead_segments(folder=tmp_path / "none") == []
+
+
+def test_ports_that_were_used_are_removed_when_nobody_uses_them_any_more(tmp_path: Path) -> None:
+    for name in ("fastdds_port1", "sem.fastdds_port1_mutex", "fastdds_port2"):
+        (tmp_path / name).touch()
+    segment(tmp_path, "fastdds_port3", 0.0)
+    removed = reaper.remove_dead_segments({"fastdds_port1", "fastdds_port3"}, tmp_path)
+    assert set(removed) == {"fastdds_port1", "sem.fastdds_port1_mutex"}
+    assert (tmp_path / "fastdds_port2").exists(), "not ours"
+    assert (tmp_path / "fastdds_port3").exists(), "too young to be judged by its lock"

@@ -14,19 +14,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 SHM = Path("/dev/shm")
 # Fast DDS marks what it shares with a lock file; the lock goes with its owner (`fastdds shm clean` uses the same fact).
 _LOCK = re.compile(r"(fastdds_[0-9a-z]{16}|fastdds_port\d{1,5})(_el|_sl)")
+_PORT = re.compile(r"/dev/shm/(fastdds_port\d{1,5})\b")
 MIN_AGE_S = 1.0  # younger ones may be on their way between being created and being locked
 
 
-def remove_dead_segments(folder: Path = SHM) -> list[str]:
+def remove_dead_segments(used: Collection[str] = (), folder: Path = SHM) -> list[str]:
     """Remove the Fast DDS segments and ports of this user whose owners are dead.
 
     Args:
+        used: names of ports that our processes used. After an orderly end, too, Fast DDS leaves some of them behind,
+            without a lock file that would tell (83 KB each; a container's 64 MB are full after some hundred sessions).
         folder: where shared memory lies.
 
     Returns:
@@ -41,13 +45,23 @@ def remove_dead_segments(folder: Path = SHM) -> list[str]:
     for entry in entries:
         if match := _LOCK.fullmatch(entry.name):
             locks.setdefault(match.group(1), []).append(entry)
-    for name, files in locks.items():
-        if all(_is_dead(file) for file in files):
-            for path in (folder / name, folder / f"sem.{name}_mutex", *files):
-                with suppress(OSError):
-                    path.unlink()
-                    removed.append(path.name)
+    dead = {name for name, files in locks.items() if all(_is_dead(file) for file in files)}
+    if left := {name for name in used if name not in locks}:
+        dead |= left - set().union(*(used_ports(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()))
+    for name in sorted(dead):
+        for path in (folder / name, folder / f"sem.{name}_mutex", *locks.get(name, ())):
+            with suppress(OSError):
+                path.unlink()
+                removed.append(path.name)
     return removed
+
+
+def used_ports(pid: int) -> set[str]:
+    """Names of the Fast DDS ports that a process has mapped; none if it is gone or another user's."""
+    try:
+        return set(_PORT.findall(Path(f"/proc/{pid}/maps").read_text()))
+    except OSError:
+        return set()
 
 
 def _is_dead(lock: Path) -> bool:
@@ -135,6 +149,7 @@ def main() -> int:
     if not listed:
         return 0
     pids = list(reversed(listed))  # last started first, as in an orderly shutdown
+    ports = set().union(*(used_ports(pid) for pid in pids))
     for number, wait_s in (
         (signal.SIGINT, sigterm_timeout_s),
         (signal.SIGTERM, sigkill_timeout_s),
@@ -148,7 +163,7 @@ def main() -> int:
             time.sleep(0.02)
     for pid in pids:
         kill_group(pid)
-    remove_dead_segments()
+    remove_dead_segments(ports)
     return 0
 
 

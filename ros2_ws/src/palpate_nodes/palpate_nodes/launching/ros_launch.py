@@ -49,7 +49,7 @@ def launch(path: Path, given: Mapping[str, str], log_folder: Path) -> Result:
         the result. ROS's launch itself returns 0 when a node crashes; here the first crash's code is returned.
     """
     from launch.actions import IncludeLaunchDescription, RegisterEventHandler
-    from launch.event_handlers import OnProcessExit, OnProcessStart
+    from launch.event_handlers import OnProcessExit, OnProcessStart, OnShutdown
     from launch.launch_description_sources import AnyLaunchDescriptionSource
 
     # By name: to a type checker, `launch` is the project's folder of launch files.
@@ -62,12 +62,19 @@ def launch(path: Path, given: Mapping[str, str], log_folder: Path) -> Result:
     ros.logging.launch_config.log_dir = str(log_folder)
     result = Result(log_folder=log_folder)
     guard = reaper.Guard()
+    pids: set[int] = set()
+    ports: set[str] = set()
 
     def on_start(event: Any, context: Any) -> None:
         guard.add(event.pid)
+        pids.add(event.pid)
+
+    def on_shutdown(event: Any, context: Any) -> None:
+        ports.update(*(reaper.used_ports(pid) for pid in pids))
 
     def on_exit(event: Any, context: Any) -> None:
         guard.remove(event.pid)
+        pids.discard(event.pid)
         code = event.returncode
         clean = code == 0 or (context.is_shutdown and code in ENDED_BY_US)
         result.ended.append(Ended(event.process_name, code, clean, []))
@@ -83,6 +90,7 @@ def launch(path: Path, given: Mapping[str, str], log_folder: Path) -> Result:
             [
                 RegisterEventHandler(OnProcessStart(on_start=on_start)),
                 RegisterEventHandler(OnProcessExit(on_exit=on_exit)),
+                RegisterEventHandler(OnShutdown(on_shutdown=on_shutdown)),
                 IncludeLaunchDescription(AnyLaunchDescriptionSource(str(path)), launch_arguments=list(given.items())),
             ]
         )
@@ -91,7 +99,7 @@ def launch(path: Path, given: Mapping[str, str], log_folder: Path) -> Result:
         code = service.run()
     finally:
         guard.close()
-        reaper.remove_dead_segments()
+        reaper.remove_dead_segments(ports)
     result.exit_code = result.exit_code or code
     return result
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -71,6 +72,7 @@ class Runner:
         self._enders: dict[Running, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._ports: set[str] = set()
         self._interrupts = 0
         self._stopped_early = threading.Event()
         self._stack = ExitStack()
@@ -87,7 +89,7 @@ class Runner:
             self._guard = reaper.Guard()
             self._stack.callback(self._guard.close)
             asyncio.run(self._main())
-        reaper.remove_dead_segments()
+        reaper.remove_dead_segments(self._ports)
         return self.result
 
     def stop(self) -> None:
@@ -104,7 +106,7 @@ class Runner:
     def say(self, name: str, line: str) -> None:
         """Show a line, and keep the launcher's own in its log."""
         if name == LAUNCH and self._launch_log:
-            self._launch_log.write(f"{line}\n")
+            self._launch_log.write(f"{time.strftime('%H:%M:%S')}.{time.time() % 1 * 1000:03.0f} {line}\n")
             self._launch_log.flush()
         self._say_to(name, line)
 
@@ -202,6 +204,7 @@ class Runner:
 
     async def _shut_down(self) -> None:
         """End the processes, the last of the plan first; one that started again meanwhile keeps its place."""
+        self._ports |= set().union(*(reaper.used_ports(running.pid) for running in self._running))
         order = {process.name: index for index, process in enumerate(self.plan.processes)}
         for running in sorted(self._running, key=lambda one: order[one.name], reverse=True):
             await asyncio.wait([self._end(running)], timeout=TURN_S)
