@@ -111,8 +111,8 @@ def dwell_window(contact: Contact, geometry: ToolGeometry) -> tuple[ProbeExecuti
     room = limits.overshoot_share * limits.force_limit_n
     braking = min(float(scene.rng.uniform(*PAD_ACCELERATION_M_S2)), limits.line_acceleration_m_s2)
     speed = approach_speed(limits.pad_stiffness_n_m, room, braking, limits.reaction_s)
-    # A window begins where the approach became steady, at most 0.4 s before the touch.
-    before = min(0.4, limits.slow_above_m / speed + float(scene.rng.uniform(-0.03, 0.03)))
+    # A window begins where the approach became steady; there is always a reading of the heater in it.
+    before = max(limits.known_above_m / speed, HEATER_PERIOD_S) + float(scene.rng.uniform(0.01, 0.03))
     times = np.arange(-before, 0.0, PERIOD_S)
     wrench = np.zeros((len(times), 6))
     wrench[:, :3] = geometry.weight(geometry.touch_rotation, geometry.tool_mass_kg)

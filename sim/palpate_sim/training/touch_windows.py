@@ -171,7 +171,10 @@ def window_of(
     touched, ended = int(track.touched[index]), int(track.ended[index])
     if touched < 0:
         return missed(scene, goal)
-    rows = np.arange(max(touched - BEFORE_CONTACT, 0), min(ended + 1, len(track.travel_m)))
+    # The tap before has told the height of the surface: the slow part of the approach, and so the window, is short.
+    speed = float(track.travel_m[1, index] - track.travel_m[0, index]) / PERIOD_S
+    free = round(geometry.limits.known_above_m / speed / PERIOD_S) + int(scene.rng.integers(-10, 11))
+    rows = np.arange(touched - min(free, BEFORE_CONTACT, touched), min(ended + 1, len(track.travel_m)))
     times = (rows - touched) * PERIOD_S
     approach, along = contact.approach, contact.direction
     rotation = geometry.touch_rotation
@@ -196,7 +199,7 @@ def window_of(
         scene.time_s + times[-1],
         contact_time_ns=round(scene.time_s * 1e9),
         contact_point_m=(float(point[0]), float(point[1]), float(point[2])),
-        speed_m_s=geometry.limits.slide_speed_m_s if goal.primitive is Primitive.SLIDE else 0.011,
+        speed_m_s=geometry.limits.slide_speed_m_s if goal.primitive is Primitive.SLIDE else speed,
         slide_distance_m=float(length[rows[-1]]),
         max_force_n=float(track.normal_n[rows, index].max()),
     )
