@@ -54,10 +54,13 @@ def launch(path: Path, given: Mapping[str, str], log_folder: Path) -> Result:
 
     # By name: to a type checker, `launch` is the project's folder of launch files.
     ros: Any = importlib.import_module("launch")
-    known = [argument.name for argument in arguments_of(path)]
-    for name in given:
+    known = {argument.name: argument for argument in arguments_of(path)}
+    for name, value in given.items():
         if name not in known:
             raise LaunchError(f"{path.name} has no launch argument '{name}'; {known_names(name, known)}")
+        if known[name].choices and value not in known[name].choices:
+            choices = known_names(value, known[name].choices)
+            raise LaunchError(f"{path.name}: {name}:={value} is not one of its choices; {choices}")
     log_folder.mkdir(parents=True, exist_ok=True)
     ros.logging.launch_config.log_dir = str(log_folder)
     result = Result(log_folder=log_folder)
