@@ -228,6 +228,15 @@ def test_of_many_parts_those_that_went_wrong_are_shown(tmp_path):
     assert {link["href"] for link in document.all("a")} == {"#part-2", "#part-3"}
 
 
+def test_a_session_without_parts_says_so(tmp_path):
+    write_session(tmp_path, [])
+    document, html = read(build_report(tmp_path))
+    assert "No part was characterised." in html
+    assert not document.all("table")
+    assert not document.all("details")
+    assert "Part by part" not in html
+
+
 def test_many_details_are_folded(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "OPEN_DETAILS", 1)
     write_session(tmp_path, PARTS[:2], wrench_hz=5.0)

@@ -17,11 +17,12 @@ from report_synthetic_bag import PART_S, PARTS, write_session
 from palpate_nodes.bag.definitions import definition
 from palpate_nodes.report import charts, collect
 from palpate_nodes.report.collect import collect_events, open_session
-from palpate_nodes.report.pictures import depth_picture, thermal_picture, thumbnail
+from palpate_nodes.report.force import force_of, force_trace, resting, tool_force, up_in_sensor
+from palpate_nodes.report.pictures import around_part, around_spot, depth_picture, thermal_picture, thumbnail
 from palpate_nodes.report.properties import property_rows, significant
 from palpate_nodes.report.records import BeliefRecord, BurstRecord, ForceTrace, ProbeRecord, SpectrumRecord
 from palpate_nodes.report.reference import Reference, catalogue_reference, scaled_to, session_reference
-from palpate_nodes.report.streams import STREAM_TOPICS, collect_streams, force_of, force_trace
+from palpate_nodes.report.streams import STREAM_TOPICS, collect_streams
 from palpate_nodes.report.svg import nice_ticks, path_data
 
 
@@ -43,6 +44,7 @@ def test_topic_names_are_those_of_the_stack():
         "PRESENTED": "PART_PRESENTED", "TRUTH": "PART_TRUTH", "EXECUTION": "PROBE_EXECUTION", "BELIEF": "BELIEF",
         "OBSERVATION": "PROBE_OBSERVATION", "SIGNATURE": "SIGNATURE", "SPECTRUM": "SPECTRUM", "COLOR": "COLOR",
         "TIP_BURST": "TIP_BURST", "DEPTH": "DEPTH", "THERMAL": "THERMAL", "WRENCH": "WRENCH",
+        "JOINTS": "JOINT_STATES",
     }  # fmt: skip
     assert {getattr(collect, ours): name for ours, name in pairs.items()} == {
         getattr(topics, theirs).name: theirs for theirs in pairs.values()
@@ -98,7 +100,7 @@ def test_a_single_short_spike_is_visible_in_the_trace():
     times = np.linspace(0.0, 60.0, 60_000)
     rows = np.c_[times, np.zeros((60_000, 3))]
     rows[31_337, 3] = -20.0
-    trace = force_trace(rows, [])
+    trace = force_trace(rows, np.zeros((60_000, 3)))
     assert trace.times_s.size <= 700
     assert trace.high_n.max() == pytest.approx(20.0)
     assert trace.times_s[trace.high_n.argmax()] == pytest.approx(times[31_337], abs=0.1)
@@ -234,4 +236,61 @@ def test_pictures_show_range_and_holes():
     assert decode(flat).shape == (240, 320, 3)
     empty = depth_picture(np.zeros((6, 8), np.uint16))
     assert empty.invalid == 1.0
-    assert thumbnail(np.zeros((240, 320, 3), np.uint8)).width == 72
+    assert thumbnail(np.zeros((240, 320, 3), np.uint8), None).width == 72
+
+
+def test_the_part_is_found_where_it_stands_out():
+    rng = np.random.default_rng(1)
+    depth = (700 + rng.normal(0, 2, (240, 320))).astype(np.uint16)
+    depth[rng.random(depth.shape) < 0.01] = 0
+    depth[150:170, 250:290] = 660
+    region = around_part(depth.shape, depth, 4 / 3)
+    assert region.top <= 150 < 170 <= region.bottom <= 240
+    assert region.left <= 250 < 290 <= region.right <= 320
+    assert (region.right - region.left) / (region.bottom - region.top) == pytest.approx(4 / 3, abs=0.02)
+    assert region.bottom - region.top < 100
+    assert region.of(depth).shape == (region.bottom - region.top, region.right - region.left)
+    whole = around_part((240, 320, 3), np.full((240, 320), 700, np.uint16), 4 / 3)
+    assert (whole.top, whole.bottom, whole.left, whole.right) == (0, 240, 0, 320)
+    assert around_part((480, 640, 3), depth, 1.0).bottom == 480  # depth of another size says nothing
+
+
+def test_thermal_pictures_are_cut_to_the_warm_spot():
+    rng = np.random.default_rng(2)
+    before = (22.0 + rng.normal(0, 0.05, (120, 160))).astype(np.float32)
+    after = before + rng.normal(0, 0.05, (120, 160)).astype(np.float32)
+    assert around_spot(before, after).of(before).shape == (120, 160)  # noise is no spot
+    after[30:36, 100:106] += 1.0
+    region = around_spot(before, after + 3.0)  # the camera's offset has drifted: that is no spot either
+    assert region.of(before).shape == (60, 80)
+    assert region.top < 30 < 36 < region.bottom
+    assert region.left < 100 < 106 < region.right
+    assert around_spot(before, None).of(before).shape == (120, 160)
+    assert around_spot(before, np.zeros((60, 80), np.float32)).of(before).shape == (120, 160)
+
+
+def test_the_weight_of_the_tool_is_removed_in_every_pose():
+    rng = np.random.default_rng(5)
+    names = [f"panda_joint{i}" for i in range(1, 8)] + ["panda_finger_joint1"]
+    times = np.arange(0.0, 20.0, 0.05)
+    poses = np.array([0, -0.5, 0, -2.0, 0, 1.8, 0, 0]) + rng.uniform(-0.6, 0.6, (10, 8))
+    positions = poses[(times // 2.0).astype(int)]  # ten poses, two seconds each
+    up = up_in_sensor(names, positions)
+    assert up is not None
+    assert np.linalg.norm(up, axis=1) == pytest.approx(np.ones(len(times)))
+    wrench_times = np.arange(0.0, 19.9, 0.002)
+    at = np.stack([np.interp(wrench_times, times, up[:, axis]) for axis in range(3)], axis=1)
+    contact = np.zeros((wrench_times.size, 3))
+    pressing = (wrench_times > 8.5) & (wrench_times < 9.5)
+    contact[pressing, 2] = 4.0
+    forces = -7.4 * at + [0.3, -0.2, 0.5] + contact + rng.normal(0, 0.02, contact.shape)
+    rows = np.c_[wrench_times, forces]
+    rest = resting(wrench_times, times, positions, [probe("PRESS", 8.4, 9.6)])
+    assert not rest[pressing].any()
+    assert rest.mean() > 0.5
+    trace = force_trace(rows, tool_force(rows, times, up, rest))
+    assert np.percentile(trace.high_n, 60) < 0.15
+    assert trace.high_n.max() == pytest.approx(4.0, abs=0.15)
+    median = force_trace(rows, tool_force(rows, times, None, rest))
+    assert np.percentile(median.high_n, 60) > 0.5  # which is why the pose is needed
+    assert up_in_sensor(["shoulder", "elbow"], np.zeros((3, 2))) is None

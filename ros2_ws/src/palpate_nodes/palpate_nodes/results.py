@@ -137,7 +137,7 @@ class SessionResults(_Record):
         started: ISO 8601 time.
         finished: False while it runs, and for ever where it was cut off.
         versions: program or package -> version.
-        wall_seconds: of the whole session; 0: the sum over its parts.
+        wall_seconds: of the whole session, start-up included; the summary's speed is over the parts.
     """
 
     format: int = FORMAT

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from palpate_nodes.report.collect import EVENT_TOPICS, collect_events, open_session, topic_names
 from palpate_nodes.report.page import page
@@ -48,24 +49,40 @@ def build_report(
     with bars:
         counts = reader.counts
         reading = bars.add_task("reading events", total=sum(counts[name] for name in topic_names(reader, EVENT_TOPICS)))
-        session = collect_events(reader, results, lambda n: bars.advance(reading, n))
+        session = collect_events(reader, results, _advance(bars, reading))
         if not session.results.session_id:
             session.results.session_id = session_dir.resolve().name
         chosen = choose_details(session, max_details)
         streams = bars.add_task(
             "reading streams", total=sum(counts[name] for name in topic_names(reader, STREAM_TOPICS))
         )
-        collect_streams(reader, chosen, lambda n: bars.advance(streams, n))
+        collect_streams(reader, chosen, _advance(bars, streams))
         drawing = bars.add_task("drawing", total=len(chosen))
         sections = []
         for part in chosen:
             sections.append(part_section(part, session.parts, len(chosen) <= OPEN_DETAILS))
             bars.advance(drawing)
-    thumbnails = {part.result.part_id: thumbnail(part.color) for part in chosen if part.color is not None}
+    thumbnails = {
+        part.result.part_id: thumbnail(part.color, part.depth_mm) for part in chosen if part.color is not None
+    }
     html = page(session, thumbnails, "".join(sections), [part.result.part_id for part in chosen], _made())
     target = out or session_dir / REPORT_NAME
     write_text(target, html)
     return target
+
+
+def _advance(bars: Progress, task: TaskID) -> Callable[[int], None]:
+    """Moves a bar once in a while: doing it for every message takes longer than reading it."""
+    pending = 0
+
+    def advance(count: int) -> None:
+        nonlocal pending
+        pending += count
+        if pending >= 1000:
+            bars.advance(task, pending)
+            pending = 0
+
+    return advance
 
 
 def choose_details(session: SessionRecord, count: int) -> list[PartRecord]:

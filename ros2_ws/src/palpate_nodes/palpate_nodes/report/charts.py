@@ -70,7 +70,7 @@ def force_chart(trace: ForceTrace, probes: Sequence[ProbeRecord], narrow: bool) 
         when = f"{probe.start_s:.1f} to {probe.end_s:.1f} s"
         chart.span(probe.start_s, probe.end_s, "window" + bad, f"{name}, {_words(probe.outcome)}, {when}")
         chart.marks.append(text(x, chart.top - 6 - 14 * row, name, "name" + bad, "middle"))
-    chart.frame("time since the part was presented, s", "force, N", x_ticks=6 if narrow else 12)
+    chart.frame("time since the part was presented, s", "", x_ticks=6 if narrow else 12)
     # One closed outline from the largest forces forward to the smallest back: spikes of single samples stay visible.
     times = np.concatenate([trace.times_s, trace.times_s[::-1]]).tolist()
     forces = np.concatenate([trace.high_n, trace.low_n[::-1]]).tolist()
@@ -87,7 +87,7 @@ def _name(probe: ProbeRecord) -> str:
 
 def _window_names(chart: Axes, probes: Sequence[ProbeRecord]) -> list[tuple[float, int]]:
     """Where the name of each window is written, px, and in which of three rows, so that names do not overlap."""
-    ends = [chart.left + 6.0 * len("force, N"), -1e9, -1e9]  # right end of the last name in each row
+    ends = [-1e9, -1e9, -1e9]  # right end of the last name in each row
     places = []
     for probe in probes:
         half = 3.6 * len(_name(probe)) + 3

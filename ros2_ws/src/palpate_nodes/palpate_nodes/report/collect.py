@@ -31,7 +31,7 @@ PRESENTED, TRUTH, EXECUTION = "part_presented", "sim/part_truth", "arm/probe_exe
 OBSERVATION, BELIEF, SIGNATURE = "probe_observation", "belief", "signature"
 SPECTRUM, TIP_BURST = "spectrometer/spectrum", "force_torque_sensor/tip_burst"
 COLOR, DEPTH = "camera/color/image_raw", "camera/aligned_depth_to_color/image_raw"
-THERMAL, WRENCH = "thermal_camera/image_raw", "force_torque_sensor/wrench"
+THERMAL, WRENCH, JOINTS = "thermal_camera/image_raw", "force_torque_sensor/wrench", "joint_states"
 EVENT_TOPICS = (PRESENTED, TRUTH, EXECUTION, OBSERVATION, BELIEF, SIGNATURE, SPECTRUM, TIP_BURST)
 
 Progress = Callable[[int], None]
@@ -74,15 +74,22 @@ def collect_events(reader: BagReader, results: SessionResults | None, progress: 
     decoder = MessageDecoder(reader)
     names = topic_names(reader, EVENT_TOPICS)
     found: dict[str, list[Any]] = {name: [] for name in EVENT_TOPICS}
+    logged: dict[str, tuple[int, int]] = {}
     broken: set[str] = set()
     for message in reader.messages(names):
+        progress(1)
         name = names[message.topic]
         try:
-            found[name].append(decoder.decode(message))
+            decoded = decoder.decode(message)
         except Exception:  # a message of another version; the report shows what it can
             broken.add(message.topic)
-        progress(1)
+            continue
+        found[name].append(decoded)
+        part_id = getattr(decoded, "part_id", "")
+        logged[part_id] = (logged.get(part_id, (message.log_ns, 0))[0], message.log_ns)
     parts = _parts(found, results, reader.end_ns)
+    for part_id, part in parts.items():
+        part.logged_ns = logged.get(part_id, (0, 0))
     _add_probes(parts, found)
     _add_conclusions(parts, found)
     _add_by_time(parts, found)

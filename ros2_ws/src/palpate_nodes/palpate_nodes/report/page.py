@@ -31,10 +31,11 @@ def page(session: SessionRecord, thumbnails: dict[str, Picture], details: str, s
             f'<header class="top"><p class="brand">palpate session report</p><h1>{escape(title)}</h1>',
             f'<p class="lead">{escape(_lead(results))}</p>{_tiles(session)}{_notes(session.notes)}{_facts(session)}',
             "</header><main>",
-            _section("Parts", _overview(results, thumbnails, set(shown))),
+            _section("Parts", _overview(results, thumbnails, set(shown)) or "<p>No part was characterised.</p>"),
             _judgement(results),
             _items(results),
-            f"<h2>{_details_title(len(shown), len(results.parts))}</h2>{details}</main>",
+            f"<h2>{_details_title(len(shown), len(results.parts))}</h2>{details}" if shown else "",
+            "</main>",
             f"<footer><p>{escape(made)}</p></footer></body></html>\n",
         )
     )
@@ -74,12 +75,14 @@ def _tiles(session: SessionRecord) -> str:
     summary = session.results.summary
     tiles: list[tuple[str, str, str]] = []
     if summary.known:
-        decided = percent(summary.accuracy_decided)
-        detail = f"{summary.correct} of {summary.known} parts" + (
-            f"; {decided} of those decided" if summary.abstained else ""
-        )
+        detail = f"{summary.correct} of {summary.known} parts"
+        if summary.abstained and summary.accuracy_decided is not None:
+            detail += f"; {percent(summary.accuracy_decided)} of those decided"
         tiles.append(("Correct", percent(summary.accuracy), detail))
-    tiles.append(("No decision", str(summary.abstained), f"{summary.failed} failed" if summary.failed else "abstained"))
+    if summary.parts:
+        tiles.append(
+            ("No decision", str(summary.abstained), f"{summary.failed} failed" if summary.failed else "abstained")
+        )
     if summary.seconds_per_part:
         tiles.append(("Time per part", f"{summary.seconds_per_part:.1f} s", "on the cell's clock"))
     if summary.real_time_factor:
@@ -126,10 +129,12 @@ _SIGNS = {"good": "✓", "bad": "✗", "unsure": "–", "plain": ""}
 
 def _overview(results: SessionResults, thumbnails: dict[str, Picture], linked: set[str]) -> str:
     parts = results.parts
+    if not parts:
+        return ""
     columns = [
         (name, css, cells)
         for name, css, cells in (
-            ("Item", "", [escape(part.group) for part in parts]),
+            ("Item", "", [escape(part.group) if part.group != part.part_id else "" for part in parts]),
             ("Truth", "", [escape(part.truth) for part in parts]),
             ("Condition", "optional", [escape(part.condition) for part in parts]),
             ("Decision", "", [_decision_cell(part) for part in parts]),

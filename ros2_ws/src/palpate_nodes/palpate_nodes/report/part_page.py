@@ -11,8 +11,12 @@ from palpate_nodes.report import charts
 from palpate_nodes.report.page import ABSTAINED, table, verdict_mark
 from palpate_nodes.report.pictures import (
     DEPTH_MAP,
+    SHOWN_PX,
     THERMAL_MAP,
     Picture,
+    Region,
+    around_part,
+    around_spot,
     color_picture,
     depth_picture,
     scale_gradient,
@@ -22,6 +26,7 @@ from palpate_nodes.report.properties import property_rows
 from palpate_nodes.report.records import PartRecord, ProbeRecord
 from palpate_nodes.report.reference import Reference, catalogue_reference, scaled_to, session_reference
 
+PICTURE_ASPECT = 4 / 3
 BLACK_BELOW = 0.12
 """Mean reflectance below which a scaled reference would only mislead."""
 
@@ -46,7 +51,7 @@ def part_section(part: PartRecord, peers: Sequence[PartRecord], open_: bool) -> 
 def _head(part: PartRecord) -> str:
     result = part.result
     words = [result.condition, *part.facts]
-    if result.group:
+    if result.group not in ("", result.part_id):
         words.insert(0, f"item {result.group}")
     sub = ", ".join(escape(word) for word in words if word)
     css, verdict = verdict_mark(result)
@@ -106,10 +111,15 @@ def _pictures(part: PartRecord) -> str:
     name = part.result.part_id
     figures = []
     if part.color is not None:
-        figures.append(_picture("Colour", color_picture(part.color), f"Colour picture of {name}"))
+        region = around_part(part.color.shape, part.depth_mm, PICTURE_ASPECT)
+        picture = color_picture(region.of(part.color), SHOWN_PX)
+        figures.append(_picture("Colour", picture, f"Colour picture of {name}", note=_cut(region, part.color)))
     if part.depth_mm is not None:
-        picture = depth_picture(part.depth_mm)
-        note = f"{100 * picture.invalid:.1f} % without a value (grey)" if picture.invalid > 0.001 else ""
+        region = around_part(part.depth_mm.shape, part.depth_mm, PICTURE_ASPECT)
+        picture = depth_picture(region.of(part.depth_mm))
+        note = _cut(region, part.depth_mm)
+        if picture.invalid > 0.001:
+            note = f"{note} {100 * picture.invalid:.1f} % without a value (grey).".strip()
         alt = f"Depth picture of {name}, {picture.low:.0f} to {picture.high:.0f} mm"
         figures.append(_picture("Depth", picture, alt, "mm", DEPTH_MAP, note))
     for title, celsius in (
@@ -117,10 +127,18 @@ def _pictures(part: PartRecord) -> str:
         ("Thermal, warmed", part.thermal_after_c),
     ):
         if celsius is not None:
-            picture = thermal_picture(celsius)
+            before = part.thermal_before_c if part.thermal_before_c is not None else celsius
+            region = around_spot(before, part.thermal_after_c)
+            region = region if before.shape == celsius.shape else around_spot(celsius, None)
+            picture = thermal_picture(region.of(celsius))
             alt = f"{title}: {picture.low:.1f} to {picture.high:.1f} degrees Celsius"
-            figures.append(_picture(title, picture, alt, "°C", THERMAL_MAP))
+            figures.append(_picture(title, picture, alt, "°C", THERMAL_MAP, _cut(region, celsius, "warm spot")))
     return f'<div class="pictures">{"".join(figures)}</div>' if figures else ""
+
+
+def _cut(region: Region, image: np.ndarray, around: str = "part") -> str:
+    whole = region.of(image).shape == image.shape
+    return "" if whole else f"Cut to the {around} from {image.shape[1]} × {image.shape[0]} px."
 
 
 def _references(part: PartRecord, peers: Sequence[PartRecord]) -> list[tuple[str, Reference]]:
@@ -184,13 +202,16 @@ def _force(part: PartRecord) -> str:
         f'<div class="wide">{charts.force_chart(part.force, part.probes, narrow=False)}</div>'
         f'<div class="narrow">{charts.force_chart(part.force, part.probes, narrow=True)}</div>'
     )
-    caption = "Norm of the force, tool weight removed (median outside the windows). Shaded: window of each probe."
-    return _figure("Force", content, caption)
+    caption = (
+        "Norm of the force without the tool's weight; what is left while the arm moves freely is inertia. "
+        "Shaded: the window of each probe, red where it failed."
+    )
+    return _figure("Force, N", content, caption)
 
 
 def _tap(part: PartRecord) -> str:
     drawn = charts.tap_chart(part.bursts[-1]) if part.bursts else ""
-    return _figure("Tap", drawn, f"At {part.bursts[-1].impact_speed_m_s:g} m/s.") if drawn else ""
+    return _figure("Tap", drawn, f"Struck at {1e3 * part.bursts[-1].impact_speed_m_s:.0f} mm/s.") if drawn else ""
 
 
 def _properties(part: PartRecord) -> str:
@@ -224,7 +245,7 @@ def _probes(probes: Sequence[ProbeRecord]) -> str:
             outcome = f'<span class="mark bad">✗ {outcome}</span>'
         why = "; ".join(
             [probe.message] * bool(probe.message)
-            + [f"{name}: {reason}" for name, (_, reason) in probe.reliabilities.items() if reason]
+            + [f"{name}: {why}" for name, (_, why) in probe.reliabilities.items() if why and not _idle(why)]
         )
         force = f"{probe.max_force_n:.2f}" if probe.contact_s is not None else ""
         cells = "".join(f'<td class="num">{_reliability(probe, name)}</td>' for name in modalities)
@@ -241,5 +262,10 @@ def _probes(probes: Sequence[ProbeRecord]) -> str:
 
 
 def _reliability(probe: ProbeRecord, name: str) -> str:
-    value = probe.reliabilities.get(name, (None, ""))[0]
-    return "" if value is None else f"{value:.2f}"
+    value, why = probe.reliabilities.get(name, (None, ""))
+    return "" if value is None or _idle(why) else f"{value:.2f}"
+
+
+def _idle(reason: str) -> bool:
+    """A sense that this kind of probe does not use is neither reliable nor unreliable."""
+    return reason.startswith("not measured by this primitive")

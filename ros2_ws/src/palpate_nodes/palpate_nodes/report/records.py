@@ -83,6 +83,7 @@ class PartRecord:
     Attributes:
         result: row of the results.
         start_ns, end_ns: from its presentation to that of the next part, ns on the cell's clock.
+        logged_ns: log times of the first and the last message about it.
         facts: what is known of the part itself, in words (shape, mass, temperature).
         color: (H, W, 3) uint8; depth_mm: (H, W) uint16; thermal_before_c, thermal_after_c: (h, w) float32, before the
             first contact and after the last dwell with a warm pad.
@@ -91,6 +92,7 @@ class PartRecord:
     result: PartResult
     start_ns: int = 0
     end_ns: int = 0
+    logged_ns: tuple[int, int] = (0, 0)
     facts: list[str] = field(default_factory=list)
     probes: list[ProbeRecord] = field(default_factory=list)
     beliefs: list[BeliefRecord] = field(default_factory=list)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_nodes.bag.reader import BagMessage, BagReader, MessageDecoder, header_stamp_ns
-from palpate_nodes.report.collect import COLOR, DEPTH, THERMAL, WRENCH, Progress, topic_names
+from palpate_nodes.bag.scan import block_messages
+from palpate_nodes.report.collect import COLOR, DEPTH, JOINTS, THERMAL, WRENCH, Progress, topic_names
+from palpate_nodes.report.force import force_of, force_trace, resting, tool_force, up_in_sensor
 from palpate_nodes.report.records import ForceTrace, PartRecord, ProbeRecord
 
-STREAM_TOPICS = (COLOR, DEPTH, THERMAL, WRENCH)
-SLICES = 700
-"""Time slices of a force trace: about one per pixel."""
+STREAM_TOPICS = (COLOR, DEPTH, THERMAL, WRENCH, JOINTS)
+BEFORE_NS, AFTER_NS = 10_000_000_000, 2_000_000_000
+"""Streams are looked for from so long before the first message about a part until so long after the last, ns."""
+JOINT_PERIOD_S = 0.05
+"""Joint states are decoded no more often than that, s."""
 
 
 @dataclass
@@ -30,11 +33,14 @@ class _Wanted:
     attribute: str
     first: bool
     message: BagMessage | None = None
+    stamp_ns: int = 0
 
     def offer(self, stamp_ns: int, message: BagMessage) -> None:
-        inside = self.start_ns <= stamp_ns <= self.end_ns
-        if inside and not (self.first and self.message is not None):
-            self.message = message
+        """Keep the message if it suits better than the one at hand."""
+        if not self.start_ns <= stamp_ns <= self.end_ns:
+            return
+        if self.message is None or (stamp_ns < self.stamp_ns) == self.first:
+            self.message, self.stamp_ns = message, stamp_ns
 
 
 _DTYPES: dict[str, tuple[Any, int]] = {"rgb8": (np.uint8, 3), "16UC1": (np.uint16, 1), "32FC1": (np.float32, 1)}
@@ -44,26 +50,76 @@ def collect_streams(reader: BagReader, parts: Iterable[PartRecord], progress: Pr
     """Fill in the pictures and force traces of these parts."""
     parts = [part for part in parts if part.end_ns > part.start_ns]
     names = topic_names(reader, STREAM_TOPICS)
+    decoder = MessageDecoder(reader)
     wanted = [want for part in parts for want in _wanted(part)]
-    forces: dict[int, list[tuple[float, float, float, float]]] = {id(part): [] for part in parts}
-    for message in reader.messages(names):
+    motions = {id(part): _Motion() for part in parts}
+    for message in _messages(reader, names, [part.logged_ns for part in parts]):
         progress(1)
-        stamp = header_stamp_ns(message.data)
-        if names[message.topic] == WRENCH:
+        stamp, topic = header_stamp_ns(message.data), names[message.topic]
+        if topic in (WRENCH, JOINTS):
             part = next((part for part in parts if part.start_ns <= stamp < part.end_ns), None)
             if part is not None:
-                forces[id(part)].append(((stamp - part.start_ns) * 1e-9, *force_of(message.data)))
+                seconds = (stamp - part.start_ns) * 1e-9
+                motions[id(part)].add(seconds, message, None if topic == WRENCH else decoder)
             continue
         for want in wanted:
-            if want.topic == names[message.topic]:
+            if want.topic == topic:
                 want.offer(stamp, message)
-    decoder = MessageDecoder(reader)
     for want in wanted:
         if want.message is not None:
             setattr(want.part, want.attribute, image_pixels(decoder.decode(want.message)))
     for part in parts:
-        if len(forces[id(part)]) > 1:
-            part.force = force_trace(np.array(forces[id(part)]), part.probes)
+        part.force = motions[id(part)].trace(part.probes)
+
+
+class _Motion:
+    """Forces and joints of one part."""
+
+    def __init__(self) -> None:
+        self._forces: list[tuple[float, float, float, float]] = []
+        self._joints: dict[float, Any] = {}
+        self._next_s = 0.0
+
+    def add(self, seconds: float, message: BagMessage, decoder: MessageDecoder | None) -> None:
+        """A wrench, or, with a decoder, a joint state; joint states are thinned."""
+        if decoder is None:
+            self._forces.append((seconds, *force_of(message.data)))
+        elif seconds >= self._next_s:
+            self._joints[seconds] = decoder.decode(message)
+            self._next_s = seconds + JOINT_PERIOD_S
+
+    def trace(self, probes: list[ProbeRecord]) -> ForceTrace | None:
+        """The force trace; None without forces."""
+        if len(self._forces) < 2:
+            return None
+        rows = np.array(self._forces)
+        times = np.array(sorted(self._joints))
+        states = [self._joints[time] for time in times.tolist()]
+        up, positions = None, np.zeros((0, 0))
+        if len(states) > 2 and all(len(state.position) == len(states[0].name) for state in states):
+            positions = np.array([state.position for state in states], float)
+            up = up_in_sensor(states[0].name, positions)
+        rest = resting(rows[:, 0], times if positions.size else np.zeros(0), positions, probes)
+        return force_trace(rows, tool_force(rows, times, up, rest))
+
+
+def _messages(reader: BagReader, names: Collection[str], spans: Sequence[tuple[int, int]]) -> Iterator[BagMessage]:
+    """Messages of some topics out of the chunks that overlap with a span of log times, in no order.
+
+    Most of a long recording is about parts that are not shown: its chunks are not even read.
+    """
+    for file in reader.files:
+        channels = {c.id: c.topic for c in file.summary.channels.values() if c.topic in names}
+        with file.path.open("rb") as stream:
+            for block in file.blocks:
+                near = any(
+                    block.start_ns <= end + AFTER_NS and block.end_ns >= start - BEFORE_NS for start, end in spans
+                )
+                if near and block.channels & channels.keys():
+                    for message in block_messages(stream, block, file.path):
+                        if message.channel in channels:
+                            topic = channels[message.channel]
+                            yield BagMessage(message.log_ns, topic, message.data, message.publish_ns)
 
 
 def _wanted(part: PartRecord) -> list[_Wanted]:
@@ -97,34 +153,4 @@ def image_pixels(message: Any) -> NDArray[Any] | None:
         return None
     return pixels.reshape(
         (message.height, message.width, channels) if channels > 1 else (message.height, message.width)
-    )
-
-
-def force_of(data: bytes) -> tuple[float, float, float]:
-    """Force in N of a serialised WrenchStamped. A thousand a second: read in place, where a decoder takes 20 us each.
-
-    CDR: encapsulation (4 bytes), stamp (8), frame id (length, text), then doubles aligned to 8 from the encapsulation.
-    """
-    order = "<" if data[1] & 1 else ">"
-    (length,) = struct.unpack_from(f"{order}I", data, 12)
-    return struct.unpack_from(f"{order}3d", data, 4 + (12 + length + 7) // 8 * 8)
-
-
-def force_trace(rows: NDArray[np.float64], probes: list[ProbeRecord]) -> ForceTrace:
-    """Norm of the force without the tool's weight: least and largest in each time slice.
-
-    Args:
-        rows: (W, 4) s, N, N, N.
-        probes: the weight is the median outside of their windows.
-    """
-    times, forces = rows[:, 0], rows[:, 1:]
-    free = np.ones(times.size, bool)
-    for probe in probes:
-        free &= (times < probe.start_s) | (times > probe.end_s)
-    weight = np.median(forces[free] if free.any() else forces, axis=0)
-    norm = np.linalg.norm(forces - weight, axis=1)
-    order = np.argsort(times, kind="stable")
-    edges = np.unique(np.linspace(0, times.size, min(SLICES, times.size) + 1).astype(int)[:-1])
-    return ForceTrace(
-        times[order][edges], np.minimum.reduceat(norm[order], edges), np.maximum.reduceat(norm[order], edges)
     )

@@ -104,7 +104,8 @@ class Axes:
             self.marks.append(text(x, bottom + 16, number(value), "tick", "middle"))
         self.marks.append(f'<path class="axis" d="M{self.left:.1f} {bottom:.1f}H{right:.1f}"/>')
         self.marks.append(text(right, self.height - 4, x_label, "label", "end"))
-        self.marks.append(text(0, self.top - 10, y_label, "label"))
+        if y_label:
+            self.marks.append(text(0, self.top - 10, y_label, "label"))
 
     def line(self, xs: ArrayLike, ys: ArrayLike, css: str) -> None:
         """A line through points."""

@@ -81,7 +81,7 @@ def _seconds(value: float) -> str:
 _PARTS = (
     _Column("#", lambda part: str(part.index + 1), right=True),
     _Column("Part", lambda part: escape(part.part_id)),
-    _Column("Item", lambda part: escape(part.group)),
+    _Column("Item", lambda part: escape(part.group) if part.group != part.part_id else ""),
     _Column("Truth", lambda part: escape(part.truth)),
     _Column("Condition", lambda part: escape(part.condition)),
     _Column("Decision", _decision),
