@@ -1,5 +1,6 @@
 """`palpate launch`: what it shows, what it starts, its exit code; and which launcher is chosen."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from launching_planner import make_prefix
 from typer.testing import CliRunner, Result
 
 from palpate_nodes.commands import launch
-from palpate_nodes.launching import api
+from palpate_nodes.launching import api, packages
 from palpate_nodes.launching.errors import LaunchError
 
 FILE = """launch:
@@ -23,7 +24,7 @@ FILE = """launch:
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     prefix = make_prefix(tmp_path / "prefix")
     (prefix / "lib/tools/talker").write_text('#!/bin/sh\necho "says $1"\nexit $1\n')
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(prefix))
+    monkeypatch.setenv("AMENT_PREFIX_PATH", os.pathsep.join(map(str, (prefix, *packages.prefixes()))))
     monkeypatch.setenv("COLUMNS", "200")
     path = tmp_path / "x.launch.yaml"
     path.write_text(FILE)
