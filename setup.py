@@ -22,6 +22,7 @@ setup(
         ("share/palpate", ["package.xml"]),
         ("share/palpate/launch", glob("launch/*.yaml")),
         ("share/palpate/config", glob("config/*")),
+        ("share/palpate/requirements", glob("requirements/*.txt")),
     ],
     install_requires=["setuptools"],
     zip_safe=False,

@@ -1,7 +1,7 @@
 """One vocabulary for everything: modalities, primitives, frames, and what one probe measured.
 
-No ROS, no torch: simulation workers, device backends and the nodes all speak in these terms. Lengths are in metres,
-forces in newtons, temperatures in degrees Celsius, wavelengths in nanometres, times in seconds (stamps: int nanoseconds).
+No ROS, no torch: simulation workers, device backends and nodes all speak in these terms. Lengths are in metres, forces
+in newtons, temperatures in degrees Celsius, wavelengths in nanometres, times in seconds (stamps: int nanoseconds).
 """
 
 from __future__ import annotations

@@ -51,6 +51,9 @@ class CellNode(PalpateNode):
         Param("data", "", "Folder of measured spectra to play back (recorded)."),
         Param("item", "", "Only the spectra of this item of the folder; empty: all (recorded)."),
         Param("wait_for", ["probing", "recorder"], "Nodes that time waits for at the start; [] for none."),
+        Param(
+            "idle_after", 5.0, "At rate 0, stand still after this time without part or probe; 0: never.", "s", 0.0, 1e6
+        ),
         Param("lead", 0.1, "How far time may run ahead of the slowest consumer.", "s", 0.02, 10.0),
         Param("start_timeout", 60.0, "Wall time to wait for those nodes.", "s", 0.1, 3600.0),
         Param("silence_timeout", 10.0, "Wall time after which a silent consumer is given up.", "s", 0.5, 3600.0),
@@ -77,6 +80,7 @@ class CellNode(PalpateNode):
         self._triggered = False
         self._started_wall = 0.0
         self._started_ns = 0
+        self._busy_ns = 0
         self._guarded_step = self.guarded(self._step)
         # Acknowledgements wake the cell; this covers pacing, a paused recording, and consumers that fell silent.
         self._heartbeat = self.create_timer(0.005, self.wake, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -150,13 +154,26 @@ class CellNode(PalpateNode):
             if not self._ready:
                 return False
             self._started_wall, self._started_ns = time.monotonic(), self.cell.time_ns
+            self._busy_ns = self.cell.time_ns
             self.report("cell", OK, f"running ({self.values['backend']})")
         rate = self.values["rate"]
+        if rate == 0 and self._idle():
+            return False
         if rate > 0:
             due_ns = self._started_ns + (time.monotonic() - self._started_wall) * rate * 1e9
             if self.cell.time_ns + TICK_NS > due_ns:
                 return False
         return self.lockstep.may_advance()
+
+    def _idle(self) -> bool:
+        """Nothing has been asked for a while: as fast as it goes, time (and the bag) would only run away."""
+        limit_ns = self.values["idle_after"] * 1e9
+        if self.cell.probe_phase != "idle" or self.cell.waiting_for_part or limit_ns == 0:
+            self._busy_ns = self.cell.time_ns
+        if self.cell.time_ns - self._busy_ns <= limit_ns:
+            return False
+        self.report("cell", OK, "standing still until a part or a probe is asked for")
+        return True
 
     def _present_part(self, request: PresentPart.Request, response: PresentPart.Response) -> Any:
         try:
@@ -181,6 +198,7 @@ class CellNode(PalpateNode):
         return self.cell.present_part(request.session_id, int(request.index), request.material or None)
 
     def _announce(self, part: Part, session_id: str) -> PartPresented:
+        self._busy_ns = self.cell.time_ns
         stamp = topics.to_stamp(self.cell.time_ns)
         message = PartPresented(session_id=session_id, part_id=part.part_id)
         message.header.stamp, message.header.frame_id = stamp, Frame.BASE

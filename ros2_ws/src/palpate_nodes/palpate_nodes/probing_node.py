@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -157,11 +158,13 @@ class ProbingNode(PalpateNode):
         return self._agent
 
     async def _execute(self, handle: Any) -> tuple[str, CharacterizeMaterial.Result]:
-        run_ = Characterization(handle, self.get_clock().now().nanoseconds)
+        run_ = Characterization(handle, 0)
         self._running = run_
         result = CharacterizeMaterial.Result()
         ending = "abort"
         try:
+            await self._wait_for(lambda: self.get_clock().now().nanoseconds > 0, "the cell's clock does not run")
+            run_.start_ns = run_.last_end_ns = self.get_clock().now().nanoseconds
             self.agent.reset(self._part_positions.get(run_.goal.part_id))
             self._publish_belief(run_, "prior")
             await self._probe_until_sure(run_)
@@ -210,7 +213,7 @@ class ProbingNode(PalpateNode):
 
     async def _execute_probe(self, run_: Characterization, goal: ProbeGoal) -> ProbeExecutionMessage:
         name = f"probe {run_.index} ({goal.primitive.name}) on {run_.goal.part_id}"
-        await self._wait_for_arm(name)
+        await self._wait_for(self._probe.server_is_ready, f"{name}: is the arm node running? no action server")
         message = convert.goal_message(goal, run_.goal.session_id, run_.goal.part_id, run_.index)
         handle = await self._deadline(self._probe.send_goal_async(message), f"{name}: no answer from the arm")
         if not handle.accepted:
@@ -252,13 +255,13 @@ class ProbingNode(PalpateNode):
         return message
 
     # Waiting.
-    async def _wait_for_arm(self, name: str) -> None:
+    async def _wait_for(self, ready: Callable[[], bool], otherwise: str) -> None:
         waited_s = 0.0
-        while not self._probe.server_is_ready():
+        while not ready():
             if waited_s >= SERVER_TIMEOUT_S:
-                raise DeviceError(f"{name}: the action '{topics.PROBE_ACTION}' is not there: is the arm node running?")
-            await self._sleep(0.1)
-            waited_s += 0.1
+                raise DeviceError(f"{otherwise} after {SERVER_TIMEOUT_S:g} s")
+            await self._sleep(0.02)
+            waited_s += 0.02
 
     async def _sleep(self, seconds: float) -> None:
         done = Future(executor=self.executor)

@@ -1,7 +1,7 @@
 """Coroutines that sleep while they wait.
 
 An executor of rclpy polls a coroutine that awaits a future again and again: one waiting action keeps a core busy with
-the EventsExecutor (measured: 200,000 turns a second). Here a coroutine is resumed once, by the future that it waits for.
+the EventsExecutor (measured: 200,000 turns a second). Here a coroutine is resumed once, by the future it waits for.
 """
 
 from __future__ import annotations

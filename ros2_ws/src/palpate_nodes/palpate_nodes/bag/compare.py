@@ -23,7 +23,7 @@ class SignatureDifference:
     Attributes:
         recorded: material in the first bag, empty when it abstained, None when the bag holds no signature of the part.
         replayed: material in the second bag, likewise.
-        difference: largest absolute difference of any number of the signature; inf where sizes differ or one is missing.
+        difference: largest absolute difference of any number; inf where sizes differ or one is missing.
         same_material: both say the same.
     """
 

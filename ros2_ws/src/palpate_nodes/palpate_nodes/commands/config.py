@@ -12,7 +12,7 @@ from rich.table import Table
 
 from palpate_agents.errors import ConfigError
 
-_CHECK_HELP = """Check a parameter file: every node, parameter, type, unit and range; without a file, list all parameters.
+_CHECK_HELP = """Check a parameter file: every node, parameter, type, unit and range. Without one, list them all.
 
 Example:  palpate config check my_cell.yaml
 """
