@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame
 from palpate_sim.clearance import WORK_AREA
-from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion, Ticks
+from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion, SentPath, Ticks
 from palpate_sim.trajectory import JOINT_ACCELERATION, Profile, ToolLine
 
 Array = NDArray[np.float64]
@@ -25,6 +25,7 @@ ZERO_SAMPLES = 40
 COARSE_TOUCH_N = 1.5
 """Force that ends a quick approach: above what a change of speed leaves uncompensated."""
 EARLY_BACK_M = 0.005
+SLIDE_ACCELERATION_M_S2 = 0.4
 CLEAR_M = 0.001
 """So far above the first touch the tool is free again, and forces are no contact forces."""
 LOST_PERIODS = 30
@@ -72,7 +73,7 @@ class GuardedContact:
         self._anchor = (0.0, 0.0)
         self._along: ToolLine | None = None
         self._columns: list[Array] = []
-        self.along_m = 0.0
+        self.along_m = self._along_speed = self._along_wanted = 0.0
         motion.contact = self
 
     @property
@@ -101,15 +102,25 @@ class GuardedContact:
         motion = self.motion
         motion.tips_released = True
         yield from self._coarse_zero()
+        self._tell(slow_from_m, self._top_speed)
         met = yield from self._fast(slow_from_m, speed_m_s)
         if met:
             slow_from_m = motion.distance_m - EARLY_BACK_M
             yield from self._back_to(slow_from_m - EARLY_BACK_M)
             yield from self._fast(slow_from_m, speed_m_s)
         motion.tips_released = motion.tap_armed = released
+        self._tell(until_m, speed_m_s)
         yield from self._slow(until_m, speed_m_s)
         while self.speed > 0.0:
             yield from self.step(0.0)
+
+    def _tell(self, to_m: float, speed_m_s: float) -> None:
+        """Publish the line as it is planned from here on; a touch may end it earlier."""
+        motion = self.motion
+        distances = np.linspace(motion.distance_m, to_m, 8)
+        times = np.abs(distances - distances[0]) / speed_m_s
+        if times[-1] > 0.0:
+            motion.sent.append(SentPath(motion.state.time_ns, np.stack([self._line.at(d) for d in distances]), times))
 
     def _coarse_zero(self) -> Ticks:
         """Weight of the tool while it stands still at the start of the line; the line keeps its orientation."""
@@ -190,6 +201,7 @@ class GuardedContact:
         response = motion.limits.drive_response
         self._acceleration += response * (change / PERIOD_S - self._acceleration)
         motion.distance_m = min(max(motion.distance_m + self.speed * PERIOD_S, self._line.start_m), self._line.end_m)
+        self._advance_along()
         motion.command.q = self._positions()
         yield from motion.tick()
         self._measure()
@@ -197,6 +209,12 @@ class GuardedContact:
             self.max_force_n = max(self.max_force_n, self.norm_n)
             if self.norm_n > self.limit_n:
                 raise ForceLimit(f"{self.norm_n:.1f} N reached the limit of {self.limit_n:g} N")
+
+    def _advance_along(self) -> None:
+        if self._along is not None:
+            most = SLIDE_ACCELERATION_M_S2 * PERIOD_S
+            self._along_speed += min(max(self._along_wanted - self._along_speed, -most), most)
+            self.along_m = min(self.along_m + self._along_speed * PERIOD_S, self._along.end_m)
 
     def _measure(self) -> None:
         force = self.motion.state.wrench[:3] - self._zero
@@ -282,12 +300,11 @@ class GuardedContact:
         direction = np.concatenate([self._line.direction, np.zeros(3)])
         self._columns = [np.linalg.pinv(chain.jacobian(q)[1]) @ direction for q in along.positions]
         self._along, self._along_distance = along, self.motion.distance_m
-        velocity, lost = 0.0, 0
+        lost = 0
         deepest = self.contact_distance_m + self.motion.limits.press_depth_m
         while self.along_m < along.end_m and lost < LOST_PERIODS:
             left = along.end_m - self.along_m
-            velocity = min(velocity + 0.4 * PERIOD_S, speed_m_s, math.sqrt(2.0 * 0.4 * left) + 1e-4)
-            self.along_m = min(self.along_m + velocity * PERIOD_S, along.end_m)
+            self._along_wanted = min(speed_m_s, math.sqrt(1.8 * SLIDE_ACCELERATION_M_S2 * left) + 1e-4)
             yield from self.step(self._force_speed(force_n, 0.0, deepest), 1.0)
             self._update_stiffness()
             lost = lost + 1 if self.normal_n < self.motion.limits.contact_threshold_n else 0
@@ -299,8 +316,9 @@ class GuardedContact:
             yield from self.step(-self._top_speed)
 
     def settle(self) -> Ticks:
-        """Come to rest on the line."""
-        while self.speed != 0.0:
+        """Come to rest."""
+        self._along_wanted = 0.0
+        while self.speed != 0.0 or self._along_speed != 0.0:
             yield from self.step(0.0)
 
     def leave(self) -> Ticks:
@@ -310,8 +328,10 @@ class GuardedContact:
         yield from self.settle()
         start = motion.distance_m
         profile = Profile.over(start - self._line.start_m, self._top_speed, self._top_acceleration)
+        self._tell(self._line.start_m, self._top_speed)
         for k in range(1, math.ceil(profile.duration_s / PERIOD_S) + 1):
-            motion.distance_m = start - profile.at(k * PERIOD_S)
+            last, motion.distance_m = motion.distance_m, start - profile.at(k * PERIOD_S)
+            self.speed = (motion.distance_m - last) / PERIOD_S
             motion.command.q = self._positions()
             yield from motion.tick()
         motion.line = motion.contact = None

@@ -169,22 +169,22 @@ class Chain:
                 limits.append((joint.lower, joint.upper, joint.velocity))
                 fixed.append(before)
                 before = np.eye(4)
-        self._fixed = fixed
+        self._fixed = np.stack(fixed)
         self._last = before
         self.lower, self.upper, self.velocity = np.array(limits).T
 
     def frames(self, q: Sequence[float] | Array) -> list[Array]:
         """Pose (4, 4) of every joint's moving frame, then of the tip, for joint positions `q` (J,)."""
-        out: list[Array] = []
-        at: Array | None = None
-        for fixed, angle in zip(self._fixed, q, strict=True):
-            c, s = math.cos(angle), math.sin(angle)
-            here = fixed if at is None else at @ fixed
-            at = here.copy()
-            at[:3, 0] = c * here[:3, 0] + s * here[:3, 1]
-            at[:3, 1] = c * here[:3, 1] - s * here[:3, 0]
+        angles = np.asarray(q, float)
+        cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
+        turned = self._fixed.copy()
+        turned[:, :, 0] = cosine * self._fixed[:, :, 0] + sine * self._fixed[:, :, 1]
+        turned[:, :, 1] = cosine * self._fixed[:, :, 1] - sine * self._fixed[:, :, 0]
+        at = turned[0]
+        out = [at]
+        for step in turned[1:]:
+            at = at @ step
             out.append(at)
-        assert at is not None
         out.append(at @ self._last)
         return out
 

@@ -26,8 +26,8 @@ Array = NDArray[np.float64]
 PERIOD_S = 0.001
 LEVEL, NEIGHBOUR_M = 0.995, 0.06
 """A touch tells the height of another place on the same part if the surface is level (cosine) and the place near."""
-BRAKE_JOINT_PERIODS, BRAKE_LINE_PERIODS = 280, 100
-"""Braking after an interrupt: 2 rad/s in 280 ms and 0.3 m/s in 100 ms stay within the joints' accelerations."""
+BRAKE_PERIODS = 280
+"""Braking after an interrupt: 2 rad/s in 280 ms stays within the joints' accelerations."""
 
 
 @dataclass(frozen=True)
@@ -294,9 +294,8 @@ class Motion:
                 yield from self.tick()
         except Interrupted:
             self._shielded = True
-            periods = BRAKE_LINE_PERIODS if isinstance(move, _LineMove) else BRAKE_JOINT_PERIODS
-            for k in range(periods, 0, -1):
-                time_s = min(time_s + PERIOD_S * k / periods, duration_s)
+            for k in range(BRAKE_PERIODS, 0, -1):
+                time_s = min(time_s + PERIOD_S * k / BRAKE_PERIODS, duration_s)
                 self._set(move, time_s)
                 yield from self.tick()
             self._shielded = False
