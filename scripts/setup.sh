@@ -88,6 +88,7 @@ python)
     # A module that was deleted or renamed must not live on in the environment.
     rm -rf "$venv"/lib/python3.*/site-packages/palpate_{agents,sim,nodes} build/palpate build/palpate_nodes
     colcon_build python palpate palpate_nodes
+    "$venv/bin/python" scripts/mend_shebangs.py
     ln -sf ../lib/palpate_nodes/palpate "$venv/bin/palpate" ;;
 *) fail "usage: setup.sh env|interfaces|python" ;;
 esac

@@ -32,7 +32,8 @@ class DistillationNode(PalpateNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("distillation", **kwargs)
         self._graph: TemporalKnowledgeGraph | None = None
-        self._executions: dict[tuple[str, str], list[ProbeExecution]] = {}
+        # By part alone: in a replay the executions carry the session of the recording.
+        self._executions: dict[str, list[ProbeExecution]] = {}
         self._updates = self.publisher(topics.KNOWLEDGE_UPDATE)
         self.subscription(topics.PROBE_EXECUTION, self._on_execution)
         self.subscription(topics.SIGNATURE, self._on_signature)
@@ -55,12 +56,12 @@ class DistillationNode(PalpateNode):
             self._graph = None
 
     def _on_execution(self, message: ProbeExecutionMessage) -> None:
-        self._executions.setdefault((message.session_id, message.part_id), []).append(convert.execution_of(message))
+        self._executions.setdefault(message.part_id, []).append(convert.execution_of(message))
 
     def _on_signature(self, message: MaterialSignature) -> None:
         if self._graph is None:
             return
-        executions = self._executions.pop((message.session_id, message.part_id), [])
+        executions = self._executions.pop(message.part_id, [])
         facts = self._graph.add_signature(
             message, stamp_ns=topics.stamp_ns(message.header.stamp), executions=executions[: message.probes]
         )
@@ -83,6 +84,7 @@ class DistillationNode(PalpateNode):
             self._updates.publish(update)
 
     def _history(self, request: Any, response: Any) -> Any:
+        # Without as_of the whole history is asked for, corrections included; with it, what we held to be true then.
         valid_at, as_of = topics.stamp_ns(request.valid_at), topics.stamp_ns(request.as_of)
         try:
             facts = self._open_graph().history(
@@ -90,6 +92,7 @@ class DistillationNode(PalpateNode):
                 valid_at=valid_at or None,
                 as_of=as_of or None,
                 limit=request.limit or DEFAULT_LIMIT,
+                superseded=as_of == 0,
             )
         except PalpateError as error:
             response.message = str(error)
