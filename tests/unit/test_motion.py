@@ -1,4 +1,4 @@
-"""Motion without a simulator: profiles, guarded contact over all stiffnesses, limits, cancelling, and clear outcomes."""
+"""Motion without a simulator: profiles, guarded contact over all stiffnesses, limits, cancelling, clear outcomes."""
 
 from __future__ import annotations
 
