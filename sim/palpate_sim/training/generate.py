@@ -40,7 +40,7 @@ from palpate_sim.training.touch_windows import (
     window_of,
 )
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised with every change of what a probe's window contains."""
 
 SEQUENCE: tuple[tuple[Primitive, int], ...] = (

@@ -23,6 +23,8 @@ GRAVITY_M_S2 = 9.81
 JOINT_PERIOD = 10
 BEFORE_CONTACT = 400
 TAP_WINDOW_S = 0.1
+ZERO_ERROR_N = (0.06, 0.16)
+"""Rest of the quick approach's braking in the controller's zero, seen in the cell: it presses so much less."""
 BALL_ACCELERATION_M_S2, PAD_ACCELERATION_M_S2 = (2.4, 2.7), (2.0, 2.65)
 """What the joints allow along the approach over the middle of the table (`ToolLine.limit`); sets the approach speed."""
 SLIDE_SETTLE_S, SLIDE_RATE_N_S = 0.15, 20.0
@@ -132,8 +134,10 @@ def _loop(contacts: Sequence[Contact], batch: PartBatch, limits: MotionLimits, r
     sigma = np.array([c.scene.devices.force_noise_n for c in contacts])
     acceleration = np.minimum(rng.uniform(*BALL_ACCELERATION_M_S2, len(contacts)), limits.line_acceleration_m_s2)
 
+    zero = rng.uniform(*ZERO_ERROR_N, len(contacts))
+
     def noise() -> Array:
-        return sigma * rng.standard_normal(len(contacts))
+        return zero + sigma * rng.standard_normal(len(contacts))
 
     return GuardedLoop(force, (cosine, rise), limits, noise, limits.arm_stiffness_n_m, acceleration)
 
