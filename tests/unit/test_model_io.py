@@ -13,6 +13,7 @@ from palpate_agents import model_io
 from palpate_agents.encoders.features import FeatureConfig
 from palpate_agents.errors import ModelError
 from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork, TokenBatch
+from palpate_agents.materials import MATERIALS
 from palpate_agents.model_io import CARD_FILE, WEIGHTS_FILE, load_model, model_path, read_card, save_model
 
 
@@ -161,3 +162,15 @@ def test_weights_that_are_not_finite_are_refused(network, tmp_path):
     save_model(broken, tmp_path / "nan", "nan")
     with pytest.raises(ModelError, match="not finite"):
         load_model(tmp_path / "nan")
+
+
+def test_the_committed_model_loads_and_knows_the_catalogue():
+    network = load_model()
+    assert network.config.labels == MATERIALS
+    assert network.name == model_io.DEFAULT_MODEL
+    size = (model_path(model_io.DEFAULT_MODEL) / WEIGHTS_FILE).stat().st_size
+    assert size < 5_000_000
+    figures = network.card["training"]["figures"]
+    assert figures["mix"]["value"] > 0.85
+    prior = network(TokenBatch.of([[]], network.config)).log_probabilities.exp()
+    assert float(prior.max()) < 0.15, "without a probe no material is likely"

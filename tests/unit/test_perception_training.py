@@ -217,6 +217,21 @@ def test_figures_helpers():
     assert expected_calibration_error(confidence, rng.random(20_000) < confidence - 0.2) == pytest.approx(0.2, abs=0.02)
 
 
+def test_tokens_come_in_the_order_of_the_cell_and_the_overview_has_no_spectrum(data):
+    late = replace(
+        data.rows(np.arange(4)),
+        primitive=np.tile(np.array([0, 2, 0], np.int8), (4, 1)),
+        values={m: np.tile(np.arange(3, dtype=np.float32)[None, :, None], (4, 1, 5)) for m in Modality},
+        reliability={m: np.ones((4, 3), np.float32) for m in Modality},
+    )
+    batch = tokens(late)
+    assert batch.primitive[0].tolist() == [0, 0, 2]
+    assert batch.values["tactile"][0, :, 0].tolist() == [0.0, 2.0, 1.0]
+    assert batch.reliability["spectral"][0].tolist() == [0.0, 1.0, 1.0]
+    assert batch.reliability["visual"][0].tolist() == [1.0, 1.0, 1.0]
+    assert (tokens(data).reliability["spectral"][:, 0] > 0).all(), "a single look keeps its spectrum"
+
+
 def test_only_leaves_one_sensor(data):
     batch = only(tokens(data), ["tactile"])
     assert batch.reliability["spectral"].sum() == 0
