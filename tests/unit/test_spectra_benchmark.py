@@ -16,8 +16,8 @@ def make(rng, objects=4, scans=4, signal=1.0):
     values, label, group = [], [], []
     for name, sign in (("A", 1.0), ("B", -1.0)):
         for number in range(objects):
-            own = rng.normal(0, 1.0, 16)
-            own[6:10] += 5 * sign * signal
+            own = rng.normal(0, 0.5, 16)
+            own[4:12] += 5 * sign * signal
             values += list(own + 0.001 * rng.normal(size=(scans, 16)))
             label += [name] * scans
             group += [f"{name}{number}"] * scans
