@@ -23,6 +23,7 @@ from palpate_sim.motion import ArmState, Motion, MotionLimits
 from palpate_sim.planning import Planner
 from palpate_sim.point_sensors import burst_of_tap, scan
 from palpate_sim.rendering import PartPose
+from palpate_sim.sensors.encoders import JointNoise
 from palpate_sim.warm_pads import WarmPads, touches_ball
 from palpate_sim.world import PartBody, World, WorldState
 from palpate_sim.wrench_stream import WrenchStream
@@ -92,6 +93,7 @@ class SimCell:
         self._feeder = Feeder(seed, config.touching_probability, config.ambient_c)
         self._wrench = WrenchStream(self.devices, np.random.default_rng([seed, 2]))
         self._rng = np.random.default_rng([seed, 3])
+        self._joint_noise = JointNoise(np.random.default_rng([seed, 4]))
         self.pads = WarmPads(self.devices, config.ambient_c)
         self._imaging: Imaging | None = None
         if config.render:
@@ -268,9 +270,10 @@ class SimCell:
     def _slow_sensors(self, state: WorldState, out: list[Sample]) -> None:
         step, now, arm = self._step, self.time_ns, state.arm
         if step % self._joint_period == 0:
+            read = self._joint_noise.apply(np.asarray(arm.q), self._seconds)
             out.append(
                 Joints(
-                    now, JOINT_NAMES, np.array([*arm.q, *arm.fingers]),
+                    now, JOINT_NAMES, np.array([*read, *arm.fingers]),
                     np.array([*arm.velocity, *arm.finger_velocity]), np.array([*arm.effort, *arm.finger_effort]),
                 )
             )  # fmt: skip

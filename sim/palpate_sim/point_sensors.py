@@ -7,7 +7,7 @@ import numpy as np
 from palpate_agents.observation import SpectrumSample, TapBurst
 from palpate_sim.contact import BURST_DURATION_S, BURST_PREROLL_S, BURST_RATE_HZ, TIP_MASS_KG, tap_burst
 from palpate_sim.devices import DeviceDraw
-from palpate_sim.sensors.spectrum import NOMINAL_STANDOFF_M, TABLE_REFLECTANCE, WAVELENGTH_NM, measure, noise_shape
+from palpate_sim.sensors.spectrum import WAVELENGTH_NM, measure, measure_table
 from palpate_sim.touch import Touch
 from palpate_sim.world import World, WorldState
 
@@ -32,7 +32,5 @@ def scan(world: World, state: WorldState, devices: DeviceDraw, rng: np.random.Ge
     if body is not None:
         values = measure(body.touch.batch, devices, distance, angle, rng)[0]
     else:
-        light = 2.0 / (1.0 + (distance / NOMINAL_STANDOFF_M) ** 2)
-        noise = noise_shape(WAVELENGTH_NM) / devices.spectral_snr * rng.standard_normal(len(WAVELENGTH_NM))
-        values = devices.spectral_gain * (light * TABLE_REFLECTANCE + noise)
+        values = measure_table(devices, distance, angle, rng)
     return SpectrumSample(WAVELENGTH_NM.copy(), values)
