@@ -35,11 +35,14 @@ class Camera:
 
     @staticmethod
     def mounted(model: UrdfModel, frame: Frame, size: tuple[int, int], fov_rad: float) -> Camera:
-        """A camera at a frame of the URDF with square pixels and a horizontal field of view."""
+        """A camera at a frame of the URDF with square pixels and a horizontal field of view.
+
+        The principal point is PyBullet's, measured to a tenth of a pixel: its rows count from the other side.
+        """
         width, height = size
         focal = 0.5 * width / math.tan(0.5 * fov_rad)
         pose = model.fixed_transform(frame)
-        return Camera(width, height, CameraGeometry(focal, focal, 0.5 * (width - 1), 0.5 * (height - 1), pose))
+        return Camera(width, height, CameraGeometry(focal, focal, 0.5 * width, 0.5 * height - 1.0, pose))
 
     def view_matrix(self) -> list[float]:
         """Column-major OpenGL view matrix: the optical frame with y and z turned."""
@@ -47,7 +50,7 @@ class Camera:
         return [float(v) for v in np.linalg.inv(pose).T.ravel()]
 
     def projection_matrix(self) -> list[float]:
-        """Column-major OpenGL projection matrix (principal point in the middle of the picture)."""
+        """Column-major OpenGL projection matrix (PyBullet's own principal point)."""
         g = self.geometry
         matrix = np.zeros((4, 4))
         matrix[0, 0], matrix[1, 1] = 2.0 * g.fx / self.width, 2.0 * g.fy / self.height

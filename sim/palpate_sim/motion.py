@@ -46,7 +46,8 @@ class MotionLimits:
         tip_spring_n_m: spring behind the tips while the clamp is open.
         arm_stiffness_n_m, pad_stiffness_n_m: stiffest contact to expect with ball and pad; sets the approach speed.
         slow_above_m, search_below_m: guarded approach begins above and ends below the expected surface;
-        known_above_m: begins so far above a surface that was touched before.
+        known_above_m: begins so far above a surface that was touched before; free_s: and lasts at least so long,
+        because the force before the touch gives the tool's weight.
         hover_m: where lines begin above the surface; hover_height_m: and at least this high above the table.
         lift_m: height of a lift.
         press_share: share of the force limit that a press goes to; a second share is left for control and noise.
@@ -71,7 +72,8 @@ class MotionLimits:
     arm_stiffness_n_m: float = 5e4
     pad_stiffness_n_m: float = 8.4e3
     slow_above_m: float = 0.008
-    known_above_m: float = 0.0025
+    known_above_m: float = 0.001
+    free_s: float = 0.15
     search_below_m: float = 0.012
     hover_m: float = 0.05
     hover_height_m: float = 0.115

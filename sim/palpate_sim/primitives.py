@@ -45,6 +45,7 @@ def _descend(motion: Motion, report: Report, speed: float, room_m: float = 0.0, 
     until = min(limits.search_below_m, motion.current_line().end_m)
     target, normal = np.asarray(report.goal.target_m, float), np.asarray(report.goal.normal, float)
     known = motion.expected_surface(target, normal)
+    room_m = max(room_m, limits.free_s * speed)
     slow_from = -limits.slow_above_m if known is None else known - limits.known_above_m
     yield from contact.approach(slow_from - room_m, until, speed, released=released)
     report.speed_m_s = speed
