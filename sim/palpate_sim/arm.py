@@ -78,10 +78,11 @@ class SimArm:
         self._gains = [POSITION_GAIN] * len(self._arm)
         self._velocity_gains = [1.0] * len(self._arm)
         self._grip: tuple[float, float] | None = None
-        self._mass, self._center, self._inertia = model.inertia_below(Frame.FORCE_TORQUE)
+        self._mass, center, inertia = model.inertia_below(Frame.FORCE_TORQUE)
+        self._center, self._inertia = center.tolist(), inertia.tolist()
         link_center = np.array(pybullet.getDynamicsInfo(self.body, self._sensor, physicsClientId=client)[3])
-        self._center_from_link = self._center - link_center
-        self._last_velocity: tuple[Array, Array] | None = None
+        self._center_from_link = (center - link_center).tolist()
+        self._last_velocity: tuple[Vector, Vector] | None = None
         for link in range(-1, count):
             pybullet.changeDynamics(
                 self.body, link, linearDamping=0.0, angularDamping=0.0, jointDamping=0.0, physicsClientId=client
@@ -146,19 +147,39 @@ class SimArm:
         )
 
     def _weight_and_inertia(self, rotation: Array, linear: Vector, angular: Vector) -> Array:
-        """(6,) what the bodies behind the sensor weigh and resist; they move as one (the fingers are light)."""
-        turn = np.array(angular)
-        velocity = np.array(linear) + cross(angular, rotation @ self._center_from_link)
-        last, self._last_velocity = self._last_velocity, (velocity, turn)
+        """(6,) what the bodies behind the sensor weigh and resist; they move as one (the fingers are light).
+
+        Plain floats: with arrays of three numbers this takes four times as long, a thousand times a second.
+        """
+        (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.tolist()
+        cx, cy, cz = self._center_from_link
+        ax, ay, az = xx * cx + xy * cy + xz * cz, yx * cx + yy * cy + yz * cz, zx * cx + zy * cy + zz * cz
+        wx, wy, wz = angular
+        velocity = (linear[0] + wy * az - wz * ay, linear[1] + wz * ax - wx * az, linear[2] + wx * ay - wy * ax)
+        last, self._last_velocity = self._last_velocity, (velocity, angular)
         if last is None:
-            last = velocity, turn
-        acceleration = (velocity - last[0]) / PERIOD_S
-        acceleration[2] += GRAVITY_M_S2
-        force = -self._mass * (rotation.T @ acceleration)
-        local_turn = rotation.T @ turn
-        spin = self._inertia @ (rotation.T @ (turn - last[1])) / PERIOD_S
-        torque = cross(self._center, force) - spin - cross(local_turn, self._inertia @ local_turn)
-        return np.concatenate([force, torque])
+            last = velocity, angular
+        gx, gy, gz = ((v - u) / PERIOD_S for v, u in zip(velocity, last[0], strict=True))
+        gz += GRAVITY_M_S2
+        mass = -self._mass
+        fx, fy, fz = (mass * (xx * gx + yx * gy + zx * gz), mass * (xy * gx + yy * gy + zy * gz),
+                      mass * (xz * gx + yz * gy + zz * gz))  # fmt: skip
+        bx, by, bz = ((v - u) / PERIOD_S for v, u in zip(angular, last[1], strict=True))
+        turn = (xx * wx + yx * wy + zx * wz, xy * wx + yy * wy + zy * wz, xz * wx + yz * wy + zz * wz)
+        spin = (xx * bx + yx * by + zx * bz, xy * bx + yy * by + zy * bz, xz * bx + yz * by + zz * bz)
+        own = [row[0] * turn[0] + row[1] * turn[1] + row[2] * turn[2] for row in self._inertia]
+        resist = [row[0] * spin[0] + row[1] * spin[1] + row[2] * spin[2] for row in self._inertia]
+        cx, cy, cz = self._center
+        return np.array(
+            [
+                fx,
+                fy,
+                fz,
+                cy * fz - cz * fy - resist[0] - (turn[1] * own[2] - turn[2] * own[1]),
+                cz * fx - cx * fz - resist[1] - (turn[2] * own[0] - turn[0] * own[2]),
+                cx * fy - cy * fx - resist[2] - (turn[0] * own[1] - turn[1] * own[0]),
+            ]
+        )
 
     def _contact_wrench(self, contacts: tuple[tuple, ...], rotation: Array, origin: Array) -> Array:
         """(6,) of all contact points on bodies behind the sensor."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -322,7 +323,7 @@ class SwingMove:
     rise: Profile
     turn: JointMove
 
-    @property
+    @cached_property
     def turn_at_s(self) -> float:
         """When the turn begins: as soon as the tool has risen a little."""
         time_s = 0.0
