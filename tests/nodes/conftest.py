@@ -7,7 +7,6 @@ import rclpy
 from rclpy.context import Context
 
 
-
 class Ros:
     """Nodes and their executor."""
 

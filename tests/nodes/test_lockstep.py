@@ -15,7 +15,12 @@ def pair(ros, *, required=("eater",), silence=5.0, start=5.0):
     cell = ros.add(PalpateNode("cell", context=ros.context))
     woken = []
     lockstep = LockstepCell(
-        cell, required=required, lead_ns=100 * MS, timeout_s=silence, start_timeout_s=start, wake=lambda: woken.append(1)
+        cell,
+        required=required,
+        lead_ns=100 * MS,
+        timeout_s=silence,
+        start_timeout_s=start,
+        wake=lambda: woken.append(1),
     )
     publisher = cell.publisher(topics.WRENCH)
     lockstep.watch(WRENCH, publisher)

@@ -65,5 +65,7 @@ def test_the_vocabulary_stays_light():
 
 
 def test_no_file_is_longer_than_six_hundred_lines():
-    long = {path.name: count for p in PACKAGES for path in files(p) if (count := len(path.read_text().splitlines())) > 400}
+    long = {
+        path.name: count for p in PACKAGES for path in files(p) if (count := len(path.read_text().splitlines())) > 400
+    }
     assert not long
