@@ -155,4 +155,3 @@ def read_card(folder: Path | str) -> dict[str, Any]:
                 f"{path} has {key} {card[key]!r}, this version of palpate needs {ours!r}; train the model again"
             )
     return card
-

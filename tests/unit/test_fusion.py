@@ -212,7 +212,6 @@ def test_the_same_class_serves_spectra_with_labels_of_their_own():
     assert accuracy > 0.9
 
 
-
 def train(network, batch, labels, test, test_labels, rate=3e-3, steps=40) -> float:
     network.set_normalisation(batch)
     optimiser = torch.optim.Adam(network.parameters(), rate)

@@ -80,9 +80,7 @@ def figures(
     result["after_probes"] = _after_probes(network, batch, truth)
     modalities = list(network.config.modalities)
     result["only"] = {m: bootstrap(_right(network, only(batch, [m]), truth)) for m in modalities}
-    result["without"] = {
-        m: bootstrap(_right(network, only(batch, set(modalities) - {m}), truth)) for m in modalities
-    }
+    result["without"] = {m: bootstrap(_right(network, only(batch, set(modalities) - {m}), truth)) for m in modalities}
     result["properties"] = _properties(network, out, properties)
     result["confused"] = _confused(labels, truth, answer)
     return result

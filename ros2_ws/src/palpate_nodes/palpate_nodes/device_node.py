@@ -85,9 +85,7 @@ class DeviceNode(PalpateNode):
                 self.publish_sample(sample)
             except Exception as error:
                 self._failed += 1
-                self.report(
-                    "publish", ERROR, f"{type(sample).__name__} not published: {error}", lost=self._failed
-                )
+                self.report("publish", ERROR, f"{type(sample).__name__} not published: {error}", lost=self._failed)
                 continue
             self._last_stamp_ns = sample.stamp_ns
             self._count += 1

@@ -67,9 +67,7 @@ class Gate:
         elif self._steady.now().nanoseconds - self._started_ns > self._timeout_s * 1e9:
             self._future = None
             future.set_exception(
-                DeviceError(
-                    f"the cell's time stands still for {self._timeout_s:g} s: is its process running?"
-                )
+                DeviceError(f"the cell's time stands still for {self._timeout_s:g} s: is its process running?")
             )
 
     def _complete(self) -> bool:

@@ -28,7 +28,6 @@ def spectra(
     """Leave-item-out accuracy."""
     from palpate_agents.benchmarks.spectra import bench_spectra
     from palpate_agents.data import open_spectra
-
     from palpate_nodes.benchmarking import finish
 
     console = Console(highlight=False)

@@ -12,8 +12,9 @@ from palpate_agents.errors import ConfigError
 
 _HELP = """Train the fusion model of the simulated cell.
 
-Draws parts, probes each through the sensor models and the feature extraction of the stack, trains, calibrates, and writes weights (safetensors) and a model card with figures on parts that were held out. A run that was stopped goes
-on where it was.
+Draws parts, probes each through the sensor models and the feature extraction of the stack, trains, calibrates, and
+writes weights (safetensors) and a model card with figures on parts that were held out. A run that was stopped goes on
+where it was.
 
 Example:  palpate train perception --parts 20000 --seed 0 --out models/mine
 """
