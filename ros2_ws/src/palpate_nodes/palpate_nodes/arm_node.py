@@ -35,7 +35,7 @@ class ArmNode(DeviceNode):
             self, Probe, topics.PROBE_ACTION, execute=self._execute, on_goal=self._on_goal, on_cancel=self._on_cancel
         )
 
-    def topics(self) -> tuple[topics.Topic, ...]:
+    def streams(self) -> tuple[topics.Topic, ...]:
         """Joint states, trajectories sent, executed probes."""
         return topics.JOINT_STATES, topics.JOINT_TRAJECTORY, topics.PROBE_EXECUTION
 

@@ -13,7 +13,7 @@ from palpate_nodes.device_node import DeviceNode
 class CameraNode(DeviceNode):
     """Publishes colour, its camera info, and aligned depth."""
 
-    def topics(self) -> tuple[topics.Topic, ...]:
+    def streams(self) -> tuple[topics.Topic, ...]:
         """Colour, info, depth."""
         return topics.COLOR, topics.COLOR_INFO, topics.DEPTH
 

@@ -43,10 +43,10 @@ class DeviceNode(PalpateNode):
         self._failed = 0
         self._outputs: dict[str, Any] = {}
         # Made with the node, not on configure, so that late subscribers are matched before the first sample.
-        for topic in self.topics():
+        for topic in self.streams():
             self._outputs[topic.name] = self.publisher(topic)
 
-    def topics(self) -> tuple[topics.Topic, ...]:
+    def streams(self) -> tuple[topics.Topic, ...]:
         """The topics that this node publishes."""
         raise NotImplementedError
 

@@ -22,7 +22,7 @@ class ForceTorqueNode(DeviceNode):
         super().__init__(name, device, **kwargs)
         self.create_service(Trigger, "~/zero", self._zero)
 
-    def topics(self) -> tuple[topics.Topic, ...]:
+    def streams(self) -> tuple[topics.Topic, ...]:
         """Wrench and burst."""
         return topics.WRENCH, topics.TIP_BURST
 

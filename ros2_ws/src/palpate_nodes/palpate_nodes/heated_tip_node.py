@@ -11,7 +11,7 @@ from palpate_nodes.device_node import DeviceNode
 class HeatedTipNode(DeviceNode):
     """Publishes the state of both pads."""
 
-    def topics(self) -> tuple[topics.Topic, ...]:
+    def streams(self) -> tuple[topics.Topic, ...]:
         """The state."""
         return (topics.HEATED_TIP,)
 

@@ -27,8 +27,8 @@ class ModelSwitch:
 
     def __init__(self, node: PalpateNode, target: str = "probing") -> None:
         self._target = target
-        self._change = node.create_client(ChangeState, f"{target}/change_state")
-        self._set = node.create_client(SetParameters, f"{target}/set_parameters")
+        self._change: Any = node.create_client(ChangeState, f"{target}/change_state")
+        self._set: Any = node.create_client(SetParameters, f"{target}/set_parameters")
 
     def ready(self) -> bool:
         """Whether the node is there."""

@@ -77,15 +77,18 @@ class Param:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{where} must be a finite number, not {value}")
         unit = f" {self.unit}" if self.unit else ""
+        if isinstance(value, int | float):
+            self._check_range(value, where, unit)
+        if self.choices and value not in self.choices:
+            known = ", ".join(self.choices)
+            raise ConfigError(f"{where} is '{value}', which is none of: {known}{hint(str(value), self.choices)}")
+        return value
+
+    def _check_range(self, value: float, where: str, unit: str) -> None:
         if self.low is not None and value < self.low:
             raise ConfigError(f"{where} is {value}{unit}, below the smallest allowed value {self.low}{unit}")
         if self.high is not None and value > self.high:
             raise ConfigError(f"{where} is {value}{unit}, above the largest allowed value {self.high}{unit}")
-        if self.choices and value not in self.choices:
-            raise ConfigError(
-                f"{where} is '{value}', which is none of: {', '.join(self.choices)}{hint(value, self.choices)}"
-            )
-        return value
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ from palpate_nodes.gate import Gate
 from palpate_nodes.lockstep import LockstepConsumer
 from palpate_nodes.node_base import ERROR, OK, WARN, PalpateNode, run
 from palpate_nodes.params import Param
-from palpate_nodes.routines import action_server, wait
+from palpate_nodes.routines import action_server, settle, sleep, wait
 from palpate_nodes.windows import WINDOW_TOPICS, WindowCutter
 from palpate_sim.kinematics import UrdfModel
 
@@ -68,7 +68,7 @@ class ProbingNode(PalpateNode):
         self._observations = self.publisher(topics.PROBE_OBSERVATION)
         self._beliefs = self.publisher(topics.BELIEF)
         self._signatures = self.publisher(topics.SIGNATURE)
-        self._probe = ActionClient(self, Probe, topics.PROBE_ACTION)
+        self._probe: ActionClient[Any, Any, Any] = ActionClient(self, Probe, topics.PROBE_ACTION)
         self._part_positions: dict[str, tuple[float, float, float]] = {}
         self.subscription(topics.PART_PRESENTED, self._on_part)
         self._agent: MaterialCharacterizationAgent | None = None
@@ -260,21 +260,15 @@ class ProbingNode(PalpateNode):
         while not ready():
             if waited_s >= SERVER_TIMEOUT_S:
                 raise DeviceError(f"{otherwise} after {SERVER_TIMEOUT_S:g} s")
-            await self._sleep(0.02)
+            await sleep(self, 0.02)
             waited_s += 0.02
 
-    async def _sleep(self, seconds: float) -> None:
-        done = Future(executor=self.executor)
-        timer = self.create_timer(seconds, lambda: done.done() or done.set_result(None), clock=self._steady)
-        await wait(done)
-        self.destroy_timer(timer)
-
-    async def _deadline(self, future: Future, what: str) -> Any:
+    async def _deadline(self, future: Future[Any], what: str) -> Any:
         """The future's result, or DeviceError after `probe_timeout` wall seconds."""
         seconds = self.values["probe_timeout"]
-        expired = Future(executor=self.executor)
-        timer = self.create_timer(seconds, lambda: expired.done() or expired.set_result(False), clock=self._steady)
-        future.add_done_callback(lambda _: expired.done() or expired.set_result(True))
+        expired: Future[bool] = Future(executor=self.executor)
+        timer = self.create_timer(seconds, lambda: settle(expired, False), clock=self._steady)
+        future.add_done_callback(lambda _: settle(expired, True))
         try:
             if not await wait(expired):
                 raise DeviceError(f"{what} within {seconds:g} s")
@@ -285,12 +279,12 @@ class ProbingNode(PalpateNode):
 
     async def _in_worker(self, function: Any, *args: Any) -> Any:
         """Run in the worker thread, so that no callback waits for inference."""
-        future = Future(executor=self.executor)
+        future: Future[Any] = Future(executor=self.executor)
 
         def work() -> None:
             try:
                 future.set_result(function(*args))
-            except BaseException as error:
+            except Exception as error:
                 future.set_exception(error)
 
         self._worker.submit(work)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from rclpy.action import ActionServer
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 
@@ -17,10 +18,10 @@ from rclpy.task import Future
 class wait:  # noqa: N801  (reads as a verb: `await wait(future)`)
     """Awaits a future inside a routine; gives its result or raises its exception."""
 
-    def __init__(self, future: Future) -> None:
+    def __init__(self, future: Future[Any]) -> None:
         self._future = future
 
-    def __await__(self) -> Generator[Future, None, Any]:
+    def __await__(self) -> Generator[Future[Any], None, Any]:
         """Hand the future to the routine, and go on when it is done."""
         if not self._future.done():
             yield self._future
@@ -30,7 +31,7 @@ class wait:  # noqa: N801  (reads as a verb: `await wait(future)`)
 class Routine:
     """Runs a coroutine in which every await is an `await wait(future)`."""
 
-    def __init__(self, executor: Any, coroutine: Coroutine[Future, None, Any]) -> None:
+    def __init__(self, executor: Any, coroutine: Coroutine[Future[Any], None, Any]) -> None:
         """Start it; it first runs inside this call.
 
         Args:
@@ -39,7 +40,7 @@ class Routine:
         """
         self._executor = executor
         self._coroutine = coroutine
-        self.finished = Future(executor=executor)
+        self.finished: Future[Any] = Future(executor=executor)
         self._resume()
 
     def _resume(self, *_: Any) -> None:
@@ -54,12 +55,26 @@ class Routine:
             future.add_done_callback(lambda _: self._executor.create_task(self._resume))
 
 
+def settle(future: Future[Any], value: Any = None) -> None:
+    """Give a future its result, unless it has one."""
+    if not future.done():
+        future.set_result(value)
+
+
+async def sleep(node: Node, seconds: float) -> None:
+    """Let a routine sleep for some wall time."""
+    done: Future[None] = Future(executor=node.executor)
+    timer = node.create_timer(seconds, lambda: settle(done), clock=Clock(clock_type=ClockType.STEADY_TIME))
+    await wait(done)
+    node.destroy_timer(timer)
+
+
 def action_server(
     node: Node,
     action: type,
     name: str,
     *,
-    execute: Callable[[Any], Coroutine[Future, None, tuple[str, Any]]],
+    execute: Callable[[Any], Coroutine[Future[Any], None, tuple[str, Any]]],
     on_goal: Callable[[Any], Any],
     on_cancel: Callable[[Any], Any],
 ) -> ActionServer:
@@ -77,9 +92,10 @@ def action_server(
     def accepted(handle: Any) -> None:
         routine = Routine(node.executor, execute(handle))
 
-        def end(_: Future) -> None:
+        def end(_: Future[Any]) -> None:
             def conclude(goal_handle: Any) -> Any:
-                ending, result = routine.finished.result()
+                outcome: Any = routine.finished.result()
+                ending, result = outcome
                 if ending == "canceled" and not goal_handle.is_cancel_requested:
                     ending = "abort"
                 getattr(goal_handle, ending)()

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.action import ActionClient
-from rclpy.clock import Clock, ClockType
-from rclpy.task import Future
 
 from palpate_agents.errors import ConfigError, DeviceError, PalpateError
 from palpate_interfaces.action import CharacterizeMaterial
@@ -21,7 +19,7 @@ from palpate_nodes import topics
 from palpate_nodes.model_switch import ModelSwitch
 from palpate_nodes.node_base import ERROR, OK, PalpateNode, run
 from palpate_nodes.params import Param
-from palpate_nodes.routines import Routine, wait
+from palpate_nodes.routines import Routine, sleep, wait
 from palpate_nodes.session_log import SessionLog
 
 
@@ -43,14 +41,15 @@ class SessionNode(PalpateNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("session", **kwargs)
-        self._present = self.create_client(PresentPart, topics.PRESENT_PART_SERVICE)
-        self._characterize = ActionClient(self, CharacterizeMaterial, topics.CHARACTERIZE_ACTION)
+        self._present: Any = self.create_client(PresentPart, topics.PRESENT_PART_SERVICE)
+        self._characterize: ActionClient[Any, Any, Any] = ActionClient(
+            self, CharacterizeMaterial, topics.CHARACTERIZE_ACTION
+        )
         self._switch = ModelSwitch(self)
         self._truth: dict[str, PartTruth] = {}
         self._executions: dict[str, list[ProbeExecution]] = {}
         self.subscription(topics.PART_TRUTH, self._on_truth)
         self.subscription(topics.PROBE_EXECUTION, self._on_execution)
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._log: SessionLog | None = None
         self._models: dict[str, str] = {}
         self._model = ""
@@ -121,7 +120,7 @@ class SessionNode(PalpateNode):
                     f"cell or probing node not there after {self.values['start_timeout']:g} s: see their logs, and "
                     "check that all use the same ROS_DOMAIN_ID and namespace"
                 )
-            await self._sleep(0.1)
+            await sleep(self, 0.1)
 
     async def _one_part(self, index: int) -> bool:
         """Present and characterise one part; False when there are no more."""
@@ -130,7 +129,7 @@ class SessionNode(PalpateNode):
         )
         response: Any = await wait(self._present.call_async(request))
         while response.retry:
-            await self._sleep(0.02)
+            await sleep(self, 0.02)
             response = await wait(self._present.call_async(request))
         if response.exhausted:
             return False
@@ -160,7 +159,7 @@ class SessionNode(PalpateNode):
         for _ in range(100):
             if part_id in self._truth:
                 break
-            await self._sleep(0.02)
+            await sleep(self, 0.02)
         item = self._truth[part_id].group if part_id in self._truth else ""
         if item not in self._models:
             raise ConfigError(f"parameter 'models' names no model for item '{item}' of {part_id}")
@@ -183,16 +182,10 @@ class SessionNode(PalpateNode):
             # The node may still be on its way to ACTIVE.
             if time.monotonic() > deadline:
                 raise DeviceError(f"the probing node refuses to characterise {part_id}: see its log and /diagnostics")
-            await self._sleep(0.2)
+            await sleep(self, 0.2)
         response: Any = await wait(self._handle.get_result_async())
         self._handle = None
         return response.result
-
-    async def _sleep(self, seconds: float) -> None:
-        future = Future(executor=self.executor)
-        timer = self.create_timer(seconds, lambda: future.done() or future.set_result(None), clock=self._steady)
-        await wait(future)
-        self.destroy_timer(timer)
 
 
 def make() -> list[PalpateNode]:

@@ -26,7 +26,7 @@ class SpectrometerNode(DeviceNode):
         super().__init__(name, device, **kwargs)
         self.create_service(Trigger, "~/measure", self._measure)
 
-    def topics(self) -> tuple[topics.Topic, ...]:
+    def streams(self) -> tuple[topics.Topic, ...]:
         """The spectrum."""
         return (topics.SPECTRUM,)
 

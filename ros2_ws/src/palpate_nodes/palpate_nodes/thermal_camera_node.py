@@ -13,7 +13,7 @@ from palpate_nodes.device_node import DeviceNode
 class ThermalCameraNode(DeviceNode):
     """Publishes apparent temperature and camera info."""
 
-    def topics(self) -> tuple[topics.Topic, ...]:
+    def streams(self) -> tuple[topics.Topic, ...]:
         """Picture and info."""
         return topics.THERMAL, topics.THERMAL_INFO
 

@@ -26,14 +26,14 @@ def parameter_tables() -> dict[str, tuple[Any, ...]]:
     from palpate_nodes.distillation_node import DistillationNode
     from palpate_nodes.force_torque_node import ForceTorqueNode
     from palpate_nodes.heated_tip_node import HeatedTipNode
-    from palpate_nodes.node_base import AUTOSTART
+    from palpate_nodes.node_base import AUTOSTART, PalpateNode
     from palpate_nodes.probing_node import ProbingNode
     from palpate_nodes.recorder_node import RecorderNode
     from palpate_nodes.session_node import SessionNode
     from palpate_nodes.spectrometer_node import SpectrometerNode
     from palpate_nodes.thermal_camera_node import ThermalCameraNode
 
-    nodes = {
+    nodes: dict[str, type[PalpateNode]] = {
         "cell": CellNode,
         "camera": CameraNode,
         "thermal_camera": ThermalCameraNode,
