@@ -17,6 +17,7 @@ from palpate_agents.fusion import MultimodalFusionNetwork
 from palpate_agents.materials import ABSTAIN_BIN, MATERIALS, bin_of
 from palpate_agents.observation import (
     MAX_PROBES,
+    Modality,
     Outcome,
     Primitive,
     ProbeExecution,
@@ -124,8 +125,13 @@ class MaterialCharacterizationAgent:
 
     @property
     def problem(self) -> str:
-        """What makes any answer void: no part seen, or parts that touch. Empty otherwise; only known after a look."""
+        """What makes any answer void: no part seen, or parts that touch. Empty otherwise; only known after a look.
+
+        A model that does not see (measured spectra without pictures) needs no picture of the part.
+        """
         view = self.context.view
+        if Modality.VISUAL.value not in self.network.config.modalities:
+            return ""
         if view is None or (view.found and not view.touching):
             return ""
         return view.reason
