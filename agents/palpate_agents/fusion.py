@@ -3,8 +3,8 @@
 One probe gives one token per modality. Tokens of a modality are pooled by attention whose logits carry the log of the
 token's reliability, against a learnt null token: an unreliable token loses to the null token, a token of reliability 0
 is masked out exactly, and with no token at all the null token, a learnt prior, is what remains. Experts read different
-sets of modalities (one never sees the spectrum, which is blind on black parts), and a gate that sees everything mixes
-their probabilities. No layer mixes rows of a batch.
+sets of modalities (without the spectrum, which is blind on black parts; without vision, which paint fools; touch and
+heat alone), and a gate that sees everything mixes their probabilities. No layer mixes rows of a batch.
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ class FusionConfig:
     label_set: str = "catalogue"
     modalities: tuple[str, ...] = tuple(m.value for m in Modality)
     experts: tuple[tuple[str, ...], ...] = (
-        ("visual", "tactile", "thermal"),
         ("visual", "tactile", "spectral", "thermal"),
+        ("visual", "tactile", "thermal"),
+        ("tactile", "spectral", "thermal"),
+        ("tactile", "thermal"),
     )
     properties: tuple[str, ...] = PROPERTIES
     features: FeatureConfig = field(default_factory=FeatureConfig)
