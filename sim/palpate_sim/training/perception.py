@@ -142,6 +142,7 @@ def train_to(
     trained = train_perception(data, settings, progress)
     wall = time.perf_counter() - start
     card: dict[str, Any] = {
+        "command": f"palpate train perception --parts {len(data)} --seed {settings.seed}",
         "parts": len(data), "data": data.origin, "settings": asdict(settings), "epochs": len(trained.history),
         "wall_s": round(wall, 1), "torch": torch.__version__,
     }  # fmt: skip

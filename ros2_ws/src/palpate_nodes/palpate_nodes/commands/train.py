@@ -38,7 +38,7 @@ def perception(
     from palpate_sim.training.perception_data import PerceptionData
 
     console = Console(highlight=False)
-    torch.set_num_threads(workers)
+    torch.set_num_threads(1)
     source = data or out.with_name(f"{out.name}-{parts}-{seed}.npz")
     source.parent.mkdir(parents=True, exist_ok=True)
     simulated = PerceptionData.load(source) if source.exists() else generate(parts, seed, workers, source)
@@ -51,7 +51,8 @@ def perception(
 
     card = train_to(out, simulated, settings, name=out.name, progress=show)
     for name, figure in card["figures"].items():
-        console.print(f"{name}: {figure}")
+        if isinstance(figure, dict) and "value" in figure:
+            console.print(f"{name}: {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}] of {figure['n']}")
     console.print(f"model  {out}")
 
 
