@@ -35,13 +35,14 @@ def replay(
     from palpate_nodes.commands.running import run_session, session_name
 
     console = Console(highlight=False, stderr=as_json)
-    read_card(model_path(model))
+    card = read_card(model_path(model))
     timeline = BagTimeline(bag)  # says what is wrong with the bag before anything starts
     folder = session_dir / session_name("replay", name)
     arguments = {
         "bag": str(bag.resolve()),
         "rate": str(rate),
         "material_model": model,
+        "model_hashes": f"{card['name']}={card['sha256']}",
         "record": "true",
         "namespace": timeline.namespace.strip("/"),
     }

@@ -39,7 +39,7 @@ def sim(
     console = Console(highlight=False)
     if material:
         known_material(material)
-    read_card(model_path(model))
+    card = read_card(model_path(model))
     folder = session_dir / session_name("sim", name)
     arguments = {
         "parts": str(parts),
@@ -47,6 +47,7 @@ def sim(
         "rate": str(rate),
         "material": material,
         "material_model": model,
+        "model_hashes": f"{card['name']}={card['sha256']}",
         "record": "true" if record else "false",
     }
     run_session("sim", arguments, folder, console)
