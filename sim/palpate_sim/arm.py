@@ -30,8 +30,8 @@ TOOL_LINKS = ("probe_tool", "ball_tip", "warm_pad_0", "warm_pad_1", "spectromete
 FINGER_LINKS = ("panda_leftfinger", "panda_rightfinger")
 POSITION_GAIN = 0.8
 """Share of the position error that is removed per step."""
-MOTOR_FORCE = [400.0] * 4 + [200.0] * 3
-"""Above the real motors' 87 and 12 N m: the drives are stiff, reach and speed are limited by the planner."""
+MOTOR_FORCE = [87.0] * 4 + [12.0] * 3
+"""Largest joint torques of the Panda, N m."""
 FINGER_SPEED_M_S = 0.1
 FINGER_FRICTION = 1.0
 """Silicone finger pads: the part's own friction against silicone is the pair's."""

@@ -22,12 +22,16 @@ Array = NDArray[np.float64]
 CONTROL_BANDWIDTH_HZ = 3.2
 STIFFNESS_RANGE_N_M = (300.0, 6e4)
 ZERO_SAMPLES = 40
+SETTLE_PERIODS = 10
+"""After a change of speed, until the drives have followed and the wrench is the tool's weight alone."""
 COARSE_TOUCH_N = 1.5
 """Force that ends a quick approach: above what a change of speed leaves uncompensated."""
 EARLY_BACK_M = 0.005
 SLIDE_ACCELERATION_M_S2 = 0.4
 CLEAR_M = 0.001
 """So far above the first touch the tool is free again, and forces are no contact forces."""
+CAUGHT_SHARE = 2.2
+"""A normal force so far above the wanted one means that the part tips or the tip has caught on something."""
 LOST_PERIODS = 30
 """Contact counts as lost when the force stays below the threshold for so long."""
 
@@ -158,10 +162,11 @@ class GuardedContact:
     def _slow(self, until_m: float, speed_m_s: float) -> Ticks:
         motion, limits = self.motion, self.motion.limits
         free: list[Array] = []
-        over = 0
+        over = steady = 0
         while motion.distance_m < until_m:
             yield from self.step(speed_m_s)
-            if abs(self.speed - speed_m_s) > 1e-9:
+            steady = steady + 1 if abs(self.speed - speed_m_s) < 1e-9 else 0
+            if steady < SETTLE_PERIODS:
                 continue
             if len(free) < ZERO_SAMPLES:
                 self.steady_time_ns = self.steady_time_ns if free else motion.state.time_ns
@@ -290,7 +295,9 @@ class GuardedContact:
             self._update_stiffness()
 
     def slide(self, along: ToolLine, speed_m_s: float, force_n: float) -> Ticks:
-        """Move along the surface under a normal force; ends early when contact is lost. `along_m` tells how far.
+        """Move along the surface under a normal force; ends early when contact is lost, or when the tip catches.
+
+        Afterwards `along_m` tells how far it went.
 
         Raises:
             ForceLimit: see `step`.
@@ -300,17 +307,21 @@ class GuardedContact:
         direction = np.concatenate([self._line.direction, np.zeros(3)])
         self._columns = [np.linalg.pinv(chain.jacobian(q)[1]) @ direction for q in along.positions]
         self._along, self._along_distance = along, self.motion.distance_m
-        lost = 0
+        lost, climb = 0, 0.0
         deepest = self.contact_distance_m + self.motion.limits.press_depth_m
-        while self.along_m < along.end_m and lost < LOST_PERIODS:
+        gain = 2.0 * math.pi * CONTROL_BANDWIDTH_HZ
+        while self.along_m < along.end_m and lost < LOST_PERIODS and self.normal_n < CAUGHT_SHARE * force_n:
             left = along.end_m - self.along_m
             self._along_wanted = min(speed_m_s, math.sqrt(1.8 * SLIDE_ACCELERATION_M_S2 * left) + 1e-4)
-            yield from self.step(self._force_speed(force_n, 0.0, deepest), 1.0)
+            # The plane that was told may be tilted against the surface: an integral term climbs with it.
+            climb += 0.5 * gain**2 * (force_n - self.normal_n) * PERIOD_S
+            yield from self.step(self._force_speed(force_n, climb, deepest), 1.0)
             self._update_stiffness()
             lost = lost + 1 if self.normal_n < self.motion.limits.contact_threshold_n else 0
 
     def release(self) -> Ticks:
         """Fast up until the tool is free."""
+        self._along_wanted = 0.0
         limits = self.motion.limits
         while self.normal_n > limits.contact_threshold_n and self.motion.distance_m > self._line.start_m:
             yield from self.step(-self._top_speed)
@@ -325,6 +336,8 @@ class GuardedContact:
         """Straight up, away from the part, to the start of the line; the limit no longer applies."""
         self.limit_n = math.inf
         motion = self.motion
+        if self.contact_distance_m is not None:
+            yield from self.release()
         yield from self.settle()
         start = motion.distance_m
         profile = Profile.over(start - self._line.start_m, self._top_speed, self._top_acceleration)

@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Outcome
 from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion
+from palpate_sim.planning import FINGERTIP_BELOW_GRASP_M
 from palpate_sim.report import Report, Steps
-from palpate_sim.trajectory import Profile
+from palpate_sim.trajectory import JOINT_ACCELERATION, Profile
 
 Array = NDArray[np.float64]
 
-OPEN_MARGIN_M = 0.012
+OPEN_MARGIN_M = 0.016
 EMPTY_WIDTH_M = 0.004
 SLIP_M = 0.004
 """Fingers that close further than this after a grasp have lost the part."""
-DESCENT_M_S, DESCENT_M_S2 = 0.15, 1.5
-FINGER_OBSTACLE_N = 4.0
-"""Force on the way down that means the fingers stand on something."""
+DESCENT_M_S, PASSING_M_S = 0.2, 0.05
+"""Speed beside the part, and where the fingertips pass its top and may stand on it."""
+FINGER_OBSTACLE_N = 3.0
+"""Force on the way down, beyond the tool's inertia, that means the fingers stand on something."""
 
 
 def _grasp(motion: Motion, report: Report) -> Generator[ArmCommand, ArmState, float]:
@@ -40,9 +42,7 @@ def _grasp(motion: Motion, report: Report) -> Generator[ArmCommand, ArmState, fl
     yield from motion.enter(line)
     motion.phase = "descend"
     yield from motion.wait(0.02)
-    free = motion.state.wrench[:3].copy()
-    yield from motion.travel(-0.5 * limits.lift_m)
-    bottom = yield from _careful_descent(motion, free)
+    bottom = yield from _descend(motion)
     if not bottom:
         report.fail(Outcome.GRASP_FAILED, "the fingers stand on something beside the part")
         motion.phase = "retreat"
@@ -64,19 +64,38 @@ def _grasp(motion: Motion, report: Report) -> Generator[ArmCommand, ArmState, fl
     return closed
 
 
-def _careful_descent(motion: Motion, free: Array) -> Generator[ArmCommand, ArmState, bool]:
-    """Last part of the way down; stops when the fingers meet something. True at the bottom."""
+def _descend(motion: Motion) -> Generator[ArmCommand, ArmState, bool]:
+    """Down to the grasp, slowly where the fingertips pass the part's top; stops when they meet something.
+
+    Returns:
+        True at the bottom.
+    """
+    line = motion.current_line()
+    half_height = float(line.origin[2])
+    free = motion.state.wrench[:3].copy()
+    below_top = -half_height - FINGERTIP_BELOW_GRASP_M + 0.006
+    stops = ((below_top - 0.014, motion.limits.line_speed_m_s), (below_top, PASSING_M_S), (line.end_m, DESCENT_M_S))
+    for to_m, speed in stops:
+        clear = yield from _descend_to(motion, min(to_m, line.end_m), speed, free)
+        if not clear:
+            return False
+    return True
+
+
+def _descend_to(motion: Motion, to_m: float, speed: float, free: Array) -> Generator[ArmCommand, ArmState, bool]:
     line, start = motion.current_line(), motion.distance_m
-    profile = Profile.over(line.end_m - start, DESCENT_M_S, DESCENT_M_S2)
+    most = min(motion.limits.line_acceleration_m_s2, line.limit(JOINT_ACCELERATION))
+    profile = Profile.over(to_m - start, min(speed, line.limit(motion.planner.velocity)), most)
+    weight_n = motion.planner.tool_mass_kg * most
     for k in range(1, math.ceil(profile.duration_s / PERIOD_S) + 1):
         last, motion.distance_m = motion.distance_m, start + profile.at(k * PERIOD_S)
         motion.command.q = line.at(motion.distance_m)
         yield from motion.tick()
-        if float(np.linalg.norm(motion.state.wrench[:3] - free)) > FINGER_OBSTACLE_N:
+        if float(np.linalg.norm(motion.state.wrench[:3] - free)) > FINGER_OBSTACLE_N + weight_n:
             speed = (motion.distance_m - last) / PERIOD_S
             while speed > 0.0:
-                speed -= DESCENT_M_S2 * PERIOD_S
-                motion.distance_m = min(motion.distance_m + max(speed, 0.0) * PERIOD_S, line.end_m)
+                speed = max(speed - most * PERIOD_S, 0.0)
+                motion.distance_m = min(motion.distance_m + speed * PERIOD_S, line.end_m)
                 motion.command.q = line.at(motion.distance_m)
                 yield from motion.tick()
             return False

@@ -149,7 +149,9 @@ def slide(motion: Motion, report: Report) -> Steps:
     motion.phase = "retreat"
     yield from contact.leave()
     if contact.along_m < 0.3 * length:
-        report.fail(Outcome.NO_CONTACT, f"the tip lost the surface after {contact.along_m * 1e3:.1f} mm")
+        report.fail(
+            Outcome.NO_CONTACT, f"the tip lost the surface, or the part gave way, after {contact.along_m * 1e3:.1f} mm"
+        )
 
 
 def dwell(motion: Motion, report: Report) -> Steps:

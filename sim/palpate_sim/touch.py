@@ -26,8 +26,11 @@ TIP_TRAVEL_M = 0.010
 """Ball and pads ride on slides with weak springs: released for taps and quick approaches, else clamped."""
 TABLE_MARGIN = 512
 MAX_DEPTH_M = 0.03
-SLIDING_M_S = 1e-3
-"""Slower motion along the surface counts as sticking."""
+SLIDING_M_S = 2e-3
+"""Slower motion along the surface sticks more and more; friction is in full above."""
+DRIFT_S = 0.02
+"""The part's own motion counts averaged over this time: friction on a part of a few grams, turned with every step of
+the physics, would shake it."""
 
 
 class ForceTable:
@@ -82,6 +85,7 @@ class TouchModel:
         self._pad = ForceTable(pad_force, part)
         self._rng = rng
         self._slid_s = 0.0
+        self._drift = np.zeros(3)
 
     def gap(self, frame: Frame, tip: Array, axis: Array) -> tuple[float, tuple[float, float, float]]:
         """Distance between a tool frame and the surface, m (negative: beyond it), and the outward normal; part frame.
@@ -113,12 +117,28 @@ class TouchModel:
             return self._ball.at(depth_m)
         return ARM_STIFFNESS_N_M * max(depth_m, 0.0)
 
-    def friction(self, normal_n: float, velocity: Array, period_s: float) -> Array:
-        """Friction on the tool (3,), N, against its velocity (3,) along the surface, m/s."""
+    def friction(self, normal_n: float, tip: Array, surface: Array, normal: Array, period_s: float) -> Array:
+        """Friction on the tool (3,), N.
+
+        Args:
+            normal_n: normal force.
+            tip: (3,) velocity of the tip, m/s.
+            surface: (3,) velocity of the part where it is touched, m/s.
+            normal: (3,) outward normal.
+            period_s: since the last call.
+        """
+        self._drift += (surface - self._drift) * (period_s / DRIFT_S)
+        velocity = tip - self._drift
+        velocity -= (velocity @ normal) * normal
         speed = float(np.linalg.norm(velocity))
-        if speed < SLIDING_M_S:
+        if speed < 0.1 * SLIDING_M_S:
             self._slid_s = 0.0
             return np.zeros(3)
         self._slid_s += period_s
         force = float(slide_force(self.batch, normal_n, speed, self._slid_s, self._rng)[0])
-        return -force / speed * velocity
+        return -force * min(1.0, speed / SLIDING_M_S) / speed * velocity
+
+    def free(self) -> None:
+        """Nothing touches the part."""
+        self._slid_s = 0.0
+        self._drift[:] = 0.0

@@ -29,6 +29,7 @@ WATER_ON_SILICONE = 0.75
 CLOSING_SPEED_M_S = 3.0
 """No tip and part come nearer to each other than that fast."""
 REST_GAP_M = 2e-5
+TOUCHED_MASS_KG, HELD_MASS_KG = 1.0, 0.1
 
 
 @dataclass
@@ -41,6 +42,7 @@ class PartBody:
         touch: its contact laws.
         position, orientation: newest pose (quaternion x, y, z, w).
         look_again: per tool frame, the step at which it may touch at the earliest.
+        mass_kg: the mass that it has in PyBullet now (`World._scale_masses`).
     """
 
     part: Part
@@ -49,6 +51,7 @@ class PartBody:
     position: tuple[float, float, float]
     orientation: Quaternion
     look_again: list[int]
+    mass_kg: float
 
     @property
     def pose(self) -> Array:
@@ -120,7 +123,9 @@ class World:
             pybullet.setCollisionFilterPair(
                 self.arm.body, body, self.arm.links[link], -1, 0, physicsClientId=self.client
             )
-        entry = PartBody(part, body, TouchModel(part, rng), position, orientation, [0] * len(self._frames))
+        entry = PartBody(
+            part, body, TouchModel(part, rng), position, orientation, [0] * len(self._frames), part.mass_kg
+        )
         self.parts.append(entry)
         return entry
 
@@ -142,6 +147,7 @@ class World:
                 entry.body, physicsClientId=self.client
             )
         self._touch(state)
+        self._scale_masses(state)
         return state
 
     def _touch(self, state: WorldState) -> None:
@@ -163,16 +169,39 @@ class World:
                     entry.look_again[k] = self._count + 1 + int(gap / (CLOSING_SPEED_M_S * PERIOD_S))
                     continue
                 before = tip if last is None else last[0] @ self._tips[k] + last[1]
-                velocity = (tip - before) / PERIOD_S - self._surface_velocity(entry, tip)
-                self._press(state, entry, frame, -gap, tip, turn @ np.array(local_normal), velocity)
+                normal = turn @ np.array(local_normal)
+                self._press(state, entry, frame, -gap, tip, normal, (tip - before) / PERIOD_S)
+
+    def _scale_masses(self, state: WorldState) -> None:
+        """Give a light part more inertia, but no more weight, while tool or fingers touch it.
+
+        The force of a contact as stiff as the arm is explicit in the part's motion, and fingers press with ten thousand
+        times the weight of a piece of foam: at 1 kHz both would be unstable. Presses, slides and weighing are
+        quasi-static, so the part's own inertia tells nothing there; free parts fall with their own.
+        """
+        for entry in self.parts:
+            if any(touch.model is entry.touch for touch in state.touches):
+                mass = max(entry.part.mass_kg, TOUCHED_MASS_KG)
+            else:
+                entry.touch.free()
+                held = any(contact[2] == entry.body for contact in self._contacts)
+                mass = max(entry.part.mass_kg, HELD_MASS_KG) if held else entry.part.mass_kg
+            if mass != entry.mass_kg:
+                entry.mass_kg = mass
+                pybullet.changeDynamics(entry.body, -1, mass=mass, physicsClientId=self.client)
+            if mass > entry.part.mass_kg:
+                lift = (0.0, 0.0, (mass - entry.part.mass_kg) * GRAVITY_M_S2)
+                pybullet.applyExternalForce(
+                    entry.body, -1, lift, entry.position, pybullet.WORLD_FRAME, physicsClientId=self.client
+                )
 
     def _press(
         self, state: WorldState, entry: PartBody, frame: Frame, depth: float, tip: Array, normal: Array, velocity: Array
     ) -> None:
         pressed = entry.touch.normal_force(frame, depth, released=self.tips_released)
-        closing = -float(velocity @ normal)
-        along = velocity + closing * normal
-        force = pressed * normal + entry.touch.friction(pressed, along, PERIOD_S)
+        surface = self._surface_velocity(entry, tip)
+        closing = float((surface - velocity) @ normal)
+        force = pressed * normal + entry.touch.friction(pressed, velocity, surface, normal, PERIOD_S)
         pybullet.applyExternalForce(
             entry.body, -1, (-force).tolist(), tip.tolist(), pybullet.WORLD_FRAME, physicsClientId=self.client
         )
