@@ -230,6 +230,12 @@ class StopFlag:
     def _on_signal(self, *_: Any) -> None:
         self.stopped = True
 
+    @staticmethod
+    def ignore() -> None:
+        """From now on nothing interrupts: Python gives its handlers up at exit, and a late signal would kill."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
 
 def run(
     make: Callable[[], Sequence[PalpateNode]],
@@ -279,4 +285,5 @@ def run(
             except Exception:
                 traceback.print_exc()
         rclpy.try_shutdown()
+        flag.ignore()
     return code
