@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -108,6 +109,7 @@ class FrameMaker:
 
 
 def _serve(connection: Connection, seed: int, devices: DeviceDraw, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to end
     maker = FrameMaker(seed, devices)
     while True:
         while not connection.poll(PARENT_CHECK_S):
@@ -118,7 +120,7 @@ def _serve(connection: Connection, seed: int, devices: DeviceDraw, parent: int) 
             result = maker.make(job)
             if not isinstance(job, PartsJob):
                 connection.send(result)
-        except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             return
 
 

@@ -183,6 +183,8 @@ def test_a_dead_cameras_process_is_a_clear_error():
     process = RenderProcess(1, DeviceDraw.nominal())
     ticket = process.submit(ColorJob(1, (), AT_HOME))
     assert process.collect(ticket)[0].shape == (240, 320, 3)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.collect(process.submit(ColorJob(2, (), AT_HOME)))[0].shape == (240, 320, 3), "Ctrl-C is the parent's"
     os.kill(process.pid, signal.SIGKILL)
     time.sleep(0.2)
     with pytest.raises(CellError, match="ended unexpectedly"):
