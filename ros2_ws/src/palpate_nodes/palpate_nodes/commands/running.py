@@ -15,6 +15,8 @@ from palpate_agents.errors import ConfigError, PalpateError
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # What a node logs: [INFO] [1790000000.123] [cell.session]: text
 _LOG = re.compile(r"\[(?P<level>[A-Z]+)\] \[[0-9.]+\] \[(?P<node>[^\]]+)\]: (?P<text>.*)")
+_FAILED = re.compile(r"failed|is required")
+LAUNCHER = "launch"
 MAX_DOMAIN = 101
 
 
@@ -44,7 +46,9 @@ class Screen:
         """One line of one process."""
         match = _LOG.match(line)
         if match is None:
-            if line.startswith(("error:", "Traceback")):
+            if process == LAUNCHER and _FAILED.search(line):
+                self._console.print(f"[red]{escape(line)}[/]")
+            elif line.startswith(("error:", "Traceback")):
                 self._console.print(f"[red]{escape(process)}: {escape(line)}[/]")
             return
         level, node, text = match["level"], match["node"].rsplit(".", 1)[-1], escape(match["text"])
