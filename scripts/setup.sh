@@ -24,7 +24,7 @@ sys.exit(0 if ok else 1)' >/dev/null 2>&1
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-} /usr/bin/python3 python3.11 python3.12 python3.13 python3; do
+    for candidate in ${PYTHON:-} /usr/bin/python3.11 python3.11 /usr/bin/python3 python3.12 python3.13 python3; do
         if usable "$candidate"; then echo "$candidate"; return 0; fi
     done
     return 1
