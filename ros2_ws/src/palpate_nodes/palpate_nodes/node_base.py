@@ -24,12 +24,7 @@ from palpate_agents.errors import PalpateError
 from palpate_nodes import topics
 from palpate_nodes.params import Param, Value, check_all
 
-OK, WARN, ERROR, STALE = (
-    DiagnosticStatus.OK,
-    DiagnosticStatus.WARN,
-    DiagnosticStatus.ERROR,
-    DiagnosticStatus.STALE,
-)
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 AUTOSTART = Param("autostart", True, "Configure and activate at start, without a lifecycle manager.")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from palpate_agents import samples
-from palpate_agents.errors import ConfigError, DeviceError
+from palpate_agents.errors import DeviceError
 from palpate_agents.observation import ProbeGoal
 from palpate_nodes.devices.base import Device
 
@@ -150,17 +150,3 @@ def route(devices: Iterable[CellDevice], batch: Iterable[samples.Sample]) -> Non
             by_kind[type(sample)].push(sample)
         except KeyError:
             raise DeviceError(f"no device takes samples of kind {type(sample).__name__}") from None
-
-
-BACKENDS = ("sim", "recorded")
-
-
-def check_backend(backend: str) -> str:
-    """The backend if it exists.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    if backend not in BACKENDS:
-        raise ConfigError(f"backend '{backend}' does not exist; known: {', '.join(BACKENDS)}")
-    return backend
