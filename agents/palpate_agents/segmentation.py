@@ -31,11 +31,14 @@ SPOT_SPACING_M = 0.008
 MAX_SPOTS = 8
 MAX_SPOT_TILT_RAD = 0.45
 MIN_SOLIDITY = 0.87
-"""Area over area of the convex hull; two parts that touch at an angle stay below (aligned ones cannot be told)."""
+"""Area over area of the convex hull; two parts that touch at an angle stay below."""
 MAX_HOLES = 0.95
 """With more, no height is known and so no volume."""
 GUESSED_HEIGHT_M = 0.03
 """Where depth saw nothing of the part: a guarded descent from here finds the surface."""
+MIN_TOP_PIXELS = 60
+TOP_BAND_M, TOPS_APART_M, SECOND_TOP_SHARE = 0.006, 0.007, 0.15
+"""Two tops: bands of this height, at least so far apart, the smaller with at least this share of the outline."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,34 @@ def segment(windows: ProbeWindows, table_height_m: float, region: Region) -> Par
     if count == 0:
         return _nothing(full, "no part on the table", table_full)
     full[rows, cols] = mask
-    touching = count > 1 or solidity < MIN_SOLIDITY
+    touching = count > 1 or solidity < MIN_SOLIDITY or _two_tops(height, mask, hole)
     return _measure(
         full, table_full, mask, points, height, hole, on_table, origin, pixel_m, table_height_m, touching, count
     )
+
+
+def _two_tops(height: FloatArray, mask: NDArray[np.bool_], hole: NDArray[np.bool_]) -> bool:
+    """Whether the outline holds two flat tops at different heights: two parts that touch along an edge.
+
+    The sides of a single part spread over all heights below its top, so no other height gathers a share of its own.
+    """
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~hole
+    heights = height[inner]
+    if len(heights) < MIN_TOP_PIXELS:
+        return False
+    first = _fullest_band(heights)
+    rest = heights[np.abs(heights - first) > TOPS_APART_M]
+    if not len(rest):
+        return False
+    second = _fullest_band(rest)
+    return bool(np.mean(np.abs(heights - second) < TOP_BAND_M / 2) >= SECOND_TOP_SHARE)
+
+
+def _fullest_band(heights: FloatArray) -> float:
+    """Middle of the band of `TOP_BAND_M` that holds most of the heights."""
+    ordered = np.sort(heights)
+    counts = np.searchsorted(ordered, ordered + TOP_BAND_M) - np.arange(len(ordered))
+    return float(ordered[int(np.argmax(counts))] + TOP_BAND_M / 2)
 
 
 def _measure(
@@ -163,7 +190,11 @@ def _measure(
     hole_fraction = 1.0 - seen.sum() / mask.sum()
     notes = []
     if touching:
-        notes.append(f"{count} parts in the region" if count > 1 else "the outline is not convex: parts may touch")
+        notes.append(
+            f"{count} parts in the region"
+            if count > 1
+            else "the outline is not convex or holds two heights: parts touch"
+        )
     if seen.sum() >= 20:
         high = height[seen]
         top = float(np.median(high[high > 0.6 * np.percentile(high, 95)]))

@@ -9,6 +9,7 @@ import synthetic_windows as syn
 from palpate_agents.observation import ProbeWindows
 from palpate_agents.segmentation import HAND_OPENING_M, PartView, project, region_around, segment
 
+SAME = syn.SIZE_M[2]
 REGION = region_around((0.5, 0.0, 0.0))
 
 
@@ -118,6 +119,27 @@ def test_two_parts_are_flagged_apart_and_touching():
     assert touching.touching
     assert "touch" in touching.reason
     assert not touching.graspable
+
+
+@pytest.mark.parametrize(("height", "touching"), [(SAME, False), (0.012, True), (0.05, True)])
+def test_boxes_along_a_common_edge_are_told_apart_by_their_heights(height, touching):
+    _, windows = syn.look(yaw=0.0)
+    size = (syn.SIZE_M[0], syn.SIZE_M[1], height)
+    centre = (syn.CENTRE[0], syn.CENTRE[1] + syn.SIZE_M[1])
+    depth, _ = syn.box_hit(windows.camera, (240, 320), size, 0.0, centre)
+    noisy = depth + 0.0015 * np.random.default_rng(1).normal(size=depth.shape)
+    windows.depth_m = np.minimum(windows.depth_m, noisy.astype(np.float32))
+    view = segment(windows, 0.0, REGION)
+    assert view.touching == touching
+
+
+@pytest.mark.parametrize("tilt", [False, True])
+@pytest.mark.parametrize("height", [0.01, 0.03, 0.06])
+def test_one_part_has_one_top_whatever_its_height_and_the_camera(height, tilt):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        _, windows = syn.look(rng, size=(0.04, 0.06, height), yaw=rng.uniform(0, 3), tilt_camera=tilt)
+        assert not segment(windows, 0.0, REGION).touching
 
 
 @pytest.mark.parametrize("missing", ["color", "depth_m", "camera"])
