@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.observation import CameraGeometry, FloatArray, ProbeWindows
+from palpate_agents.touching import two_tops
 
 Region = tuple[float, float, float, float]
 """x_min, x_max, y_min, y_max of the table area where a part may lie, metres, base frame."""
@@ -36,9 +37,6 @@ MAX_HOLES = 0.95
 """With more, no height is known and so no volume."""
 GUESSED_HEIGHT_M = 0.03
 """Where depth saw nothing of the part: a guarded descent from here finds the surface."""
-MIN_TOP_PIXELS = 60
-TOP_BAND_M, TOPS_APART_M, SECOND_TOP_SHARE = 0.006, 0.007, 0.15
-"""Two tops: bands of this height, at least so far apart, the smaller with at least this share of the outline."""
 
 
 @dataclass(frozen=True)
@@ -150,34 +148,10 @@ def segment(windows: ProbeWindows, table_height_m: float, region: Region) -> Par
     if count == 0:
         return _nothing(full, "no part on the table", table_full)
     full[rows, cols] = mask
-    touching = count > 1 or solidity < MIN_SOLIDITY or _two_tops(height, mask, hole)
+    touching = count > 1 or solidity < MIN_SOLIDITY or two_tops(height, mask, hole)
     return _measure(
         full, table_full, mask, points, height, hole, on_table, origin, pixel_m, table_height_m, touching, count
     )
-
-
-def _two_tops(height: FloatArray, mask: NDArray[np.bool_], hole: NDArray[np.bool_]) -> bool:
-    """Whether the outline holds two flat tops at different heights: two parts that touch along an edge.
-
-    The sides of a single part spread over all heights below its top, so no other height gathers a share of its own.
-    """
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~hole
-    heights = height[inner]
-    if len(heights) < MIN_TOP_PIXELS:
-        return False
-    first = _fullest_band(heights)
-    rest = heights[np.abs(heights - first) > TOPS_APART_M]
-    if not len(rest):
-        return False
-    second = _fullest_band(rest)
-    return bool(np.mean(np.abs(heights - second) < TOP_BAND_M / 2) >= SECOND_TOP_SHARE)
-
-
-def _fullest_band(heights: FloatArray) -> float:
-    """Middle of the band of `TOP_BAND_M` that holds most of the heights."""
-    ordered = np.sort(heights)
-    counts = np.searchsorted(ordered, ordered + TOP_BAND_M) - np.arange(len(ordered))
-    return float(ordered[int(np.argmax(counts))] + TOP_BAND_M / 2)
 
 
 def _measure(

@@ -64,7 +64,7 @@ def test_the_vocabulary_stays_light():
         assert not {n for n in imported(path) if n.split(".")[0] in {"torch", "scipy", "cv2"}}, path
 
 
-def test_no_file_is_longer_than_six_hundred_lines():
+def test_no_file_is_longer_than_four_hundred_lines():
     long = {
         path.name: count for p in PACKAGES for path in files(p) if (count := len(path.read_text().splitlines())) > 400
     }
