@@ -37,6 +37,8 @@ class Primitive(IntEnum):
     DWELL = 4
     LIFT = 5
     PLACE = 6
+    WIPE = 7
+    SCRATCH = 8
 
 
 class Outcome(IntEnum):
@@ -59,6 +61,7 @@ class Frame(StrEnum):
     FLANGE = "panda_link8"
     FORCE_TORQUE = "force_torque_sensor"
     BALL_TIP = "ball_tip"
+    SCRAPER_TIP = "scraper_tip"
     WARM_PAD_0 = "warm_pad_0"
     WARM_PAD_1 = "warm_pad_1"
     FIBRE = "spectrometer_fibre"
@@ -74,8 +77,10 @@ class ProbeGoal:
     Attributes:
         primitive: what to do.
         target_m: (3,) point on the surface (LIFT: grasp centre; PLACE: ignored), metres, base frame.
-        normal: (3,) outward unit normal there.
+        normal: (3,) the approach is against this unit vector: the outward normal there, or up to 15 degrees off it.
         force_limit_n: quasi-static force limit, newtons; 0 means the arm's own, which is never exceeded.
+        force_n: contact force wanted (press, slide, dwell, wipe, scratch), newtons; 0 means the primitive's default.
+        standoff_m: distance of the fibre from the surface (LOOK); 0 means the default.
         speed_m_s: speed at contact (press, tap) or of the slide; 0 means the primitive's default.
         dwell_s: hold time; 0 means the primitive's default.
         slide_distance_m: length of a slide; 0 means the default.
@@ -90,6 +95,8 @@ class ProbeGoal:
     target_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     normal: tuple[float, float, float] = (0.0, 0.0, 1.0)
     force_limit_n: float = 0.0
+    force_n: float = 0.0
+    standoff_m: float = 0.0
     speed_m_s: float = 0.0
     dwell_s: float = 0.0
     slide_distance_m: float = 0.0

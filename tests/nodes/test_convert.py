@@ -123,8 +123,10 @@ def test_a_picture_of_another_size_or_kind_is_refused():
 
 def test_goals_go_through_and_bad_ones_are_refused():
     goal = ProbeGoal(
-        Primitive.LIFT, (0.4, 0.1, 0.02), (0.0, 0.0, 1.0), 5.0, 0.01, 1.0, 0.01, 0.5, 0.04, 1.5, 1, "metal"
-    )
+        Primitive.LIFT, (0.4, 0.1, 0.02), (0.0, 0.0, 1.0), force_limit_n=5.0, force_n=2.0, standoff_m=0.03,
+        speed_m_s=0.01, dwell_s=1.0, slide_distance_m=0.01, slide_angle_rad=0.5, grasp_width_m=0.04,
+        grasp_angle_rad=1.5, pad_index=1, bin="metal",
+    )  # fmt: skip
     message = through_wire(convert.goal_message(goal, "s", "p", 2))
     assert convert.goal_of(message) == goal
     with pytest.raises(DataError, match="primitive 77"):

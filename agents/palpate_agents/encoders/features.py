@@ -39,6 +39,8 @@ _EXPECTED: dict[Primitive, tuple[Modality, ...]] = {
     Primitive.DWELL: (Modality.THERMAL,),
     Primitive.LIFT: (Modality.TACTILE,),
     Primitive.PLACE: (),
+    Primitive.WIPE: (),
+    Primitive.SCRATCH: (),
 }
 
 

@@ -312,8 +312,8 @@ def execution_sample(message: msg.ProbeExecution) -> samples.Execution:
 
 
 _GOAL_NUMBERS = (
-    "force_limit_n", "speed_m_s", "dwell_s", "slide_distance_m", "slide_angle_rad", "grasp_width_m",
-    "grasp_angle_rad", "pad_index", "bin",
+    "force_limit_n", "force_n", "standoff_m", "speed_m_s", "dwell_s", "slide_distance_m", "slide_angle_rad",
+    "grasp_width_m", "grasp_angle_rad", "pad_index", "bin",
 )  # fmt: skip
 
 
@@ -323,7 +323,8 @@ def goal_message(goal: ProbeGoal, session_id: str, part_id: str, index: int) -> 
     message.target = _point(goal.target_m)
     message.normal = _vector(goal.normal)
     for name in _GOAL_NUMBERS:
-        setattr(message, name, getattr(goal, name))
+        # The generated code aborts the process on a value of another type (a float where an integer belongs).
+        setattr(message, name, type(getattr(message, name))(getattr(goal, name)))
     return message
 
 

@@ -21,6 +21,8 @@ PRIMITIVE_TEXT = {
     "DWELL": "Dwell",
     "LIFT": "Lift",
     "PLACE": "Place",
+    "WIPE": "Wipe",
+    "SCRATCH": "Scratch",
 }
 
 
