@@ -15,7 +15,7 @@ setup(
     package_dir={"palpate_agents": "agents/palpate_agents", "palpate_sim": "sim/palpate_sim"},
     package_data={
         "palpate_agents": ["materials/*.csv", "models/*/*"],
-        "palpate_sim": ["assets/*", "assets/*/*"],
+        "palpate_sim": ["*.csv", "assets/*", "assets/*/*"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/palpate"]),

@@ -74,6 +74,7 @@ class PartView:
         roughness_m: median rms distance of the surface from local planes (depth noise included).
         spots: places to touch, best first.
         points_m: (N, 3) points of the visible surface, N <= 2000.
+        pixels_m: (K, 3) point behind each pixel of the mask, row by row; pixel_holes: (K,) depth saw nothing there.
         grasp_width_m: width between the fingers; grasp_angle_rad: closing direction about +z.
         graspable: the hand can close around it.
     """
@@ -91,6 +92,8 @@ class PartView:
     roughness_m: float = np.nan
     spots: tuple[Spot, ...] = ()
     points_m: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
+    pixels_m: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
+    pixel_holes: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     grasp_width_m: float = np.nan
     grasp_angle_rad: float = np.nan
     graspable: bool = False
@@ -192,8 +195,8 @@ def _measure(
         found=True, reason="; ".join(notes), touching=touching, mask=full, table_mask=table_full,
         centroid_m=(cx, cy, table_height_m + top / 2), extent_m=(length, width, top), yaw_rad=yaw,
         volume_m3=volume, hole_fraction=float(hole_fraction), roughness_m=roughness, spots=spots,
-        points_m=inner[::stride][:2000], grasp_width_m=width, grasp_angle_rad=float(angle),
-        graspable=bool(width <= HAND_OPENING_M and not touching),
+        points_m=inner[::stride][:2000], pixels_m=inner, pixel_holes=hole[mask], grasp_width_m=width,
+        grasp_angle_rad=float(angle), graspable=bool(width <= HAND_OPENING_M and not touching),
     )  # fmt: skip
 
 

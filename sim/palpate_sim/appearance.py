@@ -5,10 +5,18 @@ Many plastics share their colours, so that looking alone does not identify them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from palpate_sim.formulations import formulation
+from palpate_sim.part_tables import NAMES
+
+Array = NDArray[np.float64]
 Rgb = tuple[float, float, float]
 
 WHITE: Rgb = (0.86, 0.85, 0.82)
@@ -22,6 +30,10 @@ YELLOW: Rgb = (0.80, 0.66, 0.16)
 CLEAR: Rgb = (0.72, 0.75, 0.76)
 COLOURED = (BLUE, RED, GREEN, YELLOW)
 PAINTS = (WHITE, GREY, (0.10, 0.11, 0.12), *COLOURED)
+FADING = (0.1, 0.25, 1.0)
+"""Loss of red, green and blue when a polymer turns yellow, relative to that of blue."""
+CHALKING = 0.6
+"""Share of the gloss that is lost at age 1."""
 
 
 @dataclass(frozen=True)
@@ -80,44 +92,97 @@ TEXTURE_PITCH_M = {"none": (0.15e-3, 0.5e-3), "grain": (0.3e-3, 1.0e-3), "fibre"
 """Pitch of the surface in metres, felt by a slide: machining marks, mould texture, fibres, rovings."""
 
 
-@dataclass(frozen=True)
-class Appearance:
-    """One part's look: base colour 0..1, gloss 0..1, transparency 0..1, texture kind, its contrast and pitch (m)."""
+TEXTURES = tuple(TEXTURE_PITCH_M)
+"""What the number in `PartBatch.texture` stands for."""
+LABELS = (WHITE, WHITE, YELLOW, (0.55, 0.70, 0.85), (0.85, 0.60, 0.55))
+DIRTS: tuple[Rgb, ...] = ((0.25, 0.20, 0.15), (0.32, 0.27, 0.21), (0.12, 0.11, 0.10), (0.42, 0.36, 0.28))
+"""Soil, dust, grease, clay."""
 
-    rgb: Rgb
-    gloss: float
-    transparency: float
-    texture: str
-    texture_contrast: float
-    texture_pitch_m: float
+CHOICES = ("colour", "clear", "coat_colour", "label_colour", "dirt_colour")
+"""Uniform numbers that `draw_appearance` needs beside the distributions."""
 
 
-def draw_appearance(rng: np.random.Generator, material: str, condition: str) -> Appearance:
-    """Draws a look; carbon black and paint hide colour and clearness, water adds gloss.
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, NDArray]:
+    """Arrays over `part_tables.NAMES`."""
+    looks = [look_of(name) for name in NAMES]
+    most = max(len(look.colours) for look in looks)
+    return {
+        "colours": np.array([(look.colours * most)[:most] for look in looks]),
+        "count": np.array([len(look.colours) for look in looks]),
+        "gloss": np.array([look.gloss for look in looks]).T,
+        "clear_share": np.array([look.clear_share for look in looks]),
+        "clearness": np.array([look.clearness for look in looks]).T,
+        "texture": np.array([TEXTURES.index(look.texture[0]) for look in looks]),
+        "contrast": np.array([look.texture[1] for look in looks]),
+        "keeps_colour": np.array([name == "glass" for name in NAMES]),
+        "pitch": np.log(np.array([TEXTURE_PITCH_M[look.texture[0]] for look in looks])).T,
+    }
+
+
+def look_of(name: str) -> Look:
+    """Look of a material, or of a formulation: filled ones look like the filled of the catalogue."""
+    if name in LOOKS:
+        return LOOKS[name]
+    row = formulation(name)
+    if row.carbon_black:
+        return LOOKS["EPDM"]
+    if row.filler and row.base not in FILLED:
+        return LOOKS["PA66-GF30"]
+    return LOOKS["PVC"] if row.base == "PUR-foam" else LOOKS[row.base]
+
+
+FILLED = ("PP-T20", "PP-GF30")
+
+
+def draw_appearance(
+    material: NDArray[np.int64], black: NDArray[np.bool_], age: Array, values: Mapping[str, Array]
+) -> dict[str, NDArray]:
+    """Looks of N bare bodies, of their paints, labels and dirt, by the names of `Part`.
+
+    Carbon black hides colour and clearness, age turns to yellow and takes gloss.
 
     Args:
-        rng: random generator.
-        material: id in the catalogue.
-        condition: clean, black, wet or painted.
+        material: (N,) index into `part_tables.NAMES`.
+        black: (N,) coloured with carbon black.
+        age: (N,) 0 to 1, of what can turn yellow.
+        values: (N,) values of `randomisation.PART` and uniform numbers of CHOICES by name.
     """
-    look = LOOKS[material]
-    colour = look.colours[rng.integers(len(look.colours))]
-    clear = rng.random() < look.clear_share
-    transparency = float(rng.uniform(*look.clearness)) if clear else 0.0
-    gloss = float(rng.uniform(*look.gloss))
-    kind, contrast = look.texture
-    pitch = float(np.exp(rng.uniform(*np.log(TEXTURE_PITCH_M[kind]))))
-    paint = PAINTS[rng.integers(len(PAINTS))]
-    if clear and material != "glass":
-        colour = CLEAR
-    if condition == "black":
-        colour, transparency = BLACK, 0.0
-    elif condition == "painted":
-        colour, transparency, kind, contrast = paint, 0.0, "none", 0.0
-        gloss = float(rng.uniform(0.2, 0.9))
-    elif condition == "wet":
-        gloss = 1.0 - 0.4 * (1.0 - gloss)
-    jitter = np.clip(np.asarray(colour) * rng.normal(1.0, 0.06) + rng.normal(0.0, 0.015, 3), 0.02, 0.97)
-    return Appearance(
-        (float(jitter[0]), float(jitter[1]), float(jitter[2])), gloss, transparency, kind, contrast, pitch
-    )
+    table = _tables()
+    number = (values["colour"] * table["count"][material]).astype(np.int64)
+    clear = values["clear"] < table["clear_share"][material]
+    low, high = table["clearness"][:, material]
+    transparency = np.where(clear & ~black, low + (high - low) * values["clearness_place"], 0.0)
+    low, high = table["gloss"][:, material]
+    gloss = low + (high - low) * values["gloss_place"]
+    low, high = table["pitch"][:, material]
+    colour = table["colours"][material, number]
+    colour = np.where((clear & ~table["keeps_colour"][material])[:, None], CLEAR, colour)
+    colour = np.where(black[:, None], BLACK, colour)
+    jitter = np.stack([values["colour_r"], values["colour_g"], values["colour_b"]], axis=1)
+    yellowed = age * values["yellowing"]
+    fade = 1.0 - yellowed[:, None] * FADING
+    rgb = np.clip((colour * values["colour_scale"][:, None] + jitter) * fade, 0.02, 0.97)
+    return {
+        "rgb": rgb,
+        "gloss": gloss * (1.0 - CHALKING * age),
+        "transparency": transparency * (1.0 - yellowed),
+        "texture": table["texture"][material],
+        "texture_contrast": table["contrast"][material],
+        "texture_pitch_m": np.exp(low + (high - low) * values["pitch_place"]),
+        "coat_rgb": np.clip(_chosen(PAINTS, values["coat_colour"]) * values["coat_colour_scale"][:, None], 0.02, 0.97),
+        "label_rgb": _chosen(LABELS, values["label_colour"]),
+        "dirt_rgb": _chosen(DIRTS, values["dirt_colour"]),
+    }
+
+
+def _chosen(colours: tuple[Rgb, ...], u: Array) -> Array:
+    return np.array(colours)[(u * len(colours)).astype(np.int64)]
+
+
+def constants() -> dict[str, Any]:
+    """What looks are drawn from, for the hash of the randomisation."""
+    return {
+        "looks": {name: asdict(look) for name, look in LOOKS.items()}, "pitch": TEXTURE_PITCH_M, "paints": PAINTS,
+        "labels": LABELS, "dirts": DIRTS, "ageing": [FADING, CHALKING],
+    }  # fmt: skip

@@ -26,7 +26,7 @@ Vector = tuple[float, float, float]
 
 GRAVITY_M_S2 = 9.81
 SENSOR_JOINT = "force_torque_joint"
-TOOL_LINKS = ("probe_tool", "ball_tip", "warm_pad_0", "warm_pad_1", "spectrometer_fibre")
+TOOL_LINKS = ("probe_tool", "ball_tip", "warm_pad_0", "warm_pad_1", "scraper_tip", "spectrometer_fibre")
 FINGER_LINKS = ("panda_leftfinger", "panda_rightfinger")
 POSITION_GAIN = 0.8
 """Share of the position error that is removed per step."""
@@ -195,6 +195,6 @@ class SimArm:
 
 def tool_tips(model: UrdfModel) -> dict[Frame, tuple[Array, Array]]:
     """Position (3,) and outward axis (3,) of every tool frame in the sensor's frame."""
-    frames = (Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1, Frame.FIBRE)
+    frames = (Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1, Frame.SCRAPER_TIP, Frame.FIBRE)
     poses = {frame: model.fixed_transform(frame, Frame.FORCE_TORQUE) for frame in frames}
     return {frame: (pose[:3, 3].copy(), pose[:3, 2].copy()) for frame, pose in poses.items()}

@@ -41,6 +41,7 @@ LINK_SPHERES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
 }  # fmt: skip
 TOOL_SPHERES: tuple[tuple[float, float, float, float], ...] = (
     (0.135, 0.000, 0.030, 0.036),
+    (0.138, -0.024, 0.012, 0.020),
     (0.000, 0.000, 0.088, 0.026),
     (0.000, 0.032, 0.080, 0.034),
     (0.000, -0.032, 0.080, 0.034),

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from palpate_sim import keyed
+from palpate_sim.backend import Array, to_numpy
 from palpate_sim.randomisation import DEVICE
 
 
 @dataclass(frozen=True)
 class DeviceDraw:
-    """One set of devices.
+    """One set of devices. What `randomisation.DEVICE` has under the name of a field is drawn, the rest is the same.
 
     Attributes:
         wavelength_shift_nm: true minus reported wavelength of the spectrometer.
         spectral_gain: factor on reflectance.
         spectral_snr: full-scale signal over noise of one scan.
+        axis_end_nm: end of the spectrometer's reported axis; reference_place: 0..1, which noise its references have.
         thermal_offset_k: absolute error of the thermal camera; netd_k: its noise-equivalent temperature difference.
         depth_scale: factor on depth; depth_noise_per_m: standard deviation of depth over its square, 1/m.
         white_balance: (3,) factors on RGB; exposure: factor on all; color_noise: standard deviation in grey levels.
@@ -28,6 +34,8 @@ class DeviceDraw:
     wavelength_shift_nm: float = 0.0
     spectral_gain: float = 1.0
     spectral_snr: float = 1350.0
+    axis_end_nm: float = 1700.0
+    reference_place: float = 0.0
     thermal_offset_k: float = 0.0
     netd_k: float = 0.05
     depth_scale: float = 1.0
@@ -49,29 +57,101 @@ class DeviceDraw:
         """Devices without individual errors; their noise stays."""
         return DeviceDraw()
 
+    @property
+    def batch(self) -> DeviceBatch:
+        """The same as a batch of one."""
+        return DeviceBatch.of([self])
+
+
+DEVICE_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(DeviceDraw))
+_NOMINAL = {name: np.asarray(getattr(DeviceDraw(), name), float) for name in DEVICE_FIELDS}
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceBatch:
+    """The fields of `DeviceDraw` as arrays over N sets of devices, of NumPy or torch.
+
+    Attributes:
+        arrays: float64, (N,), or (N, k) where the field has k numbers.
+    """
+
+    arrays: dict[str, Array]
+
+    @staticmethod
+    def of(devices: Sequence[DeviceDraw]) -> DeviceBatch:
+        """Stacks sets of devices.
+
+        Raises:
+            ValueError: none was given.
+        """
+        if not devices:
+            raise ValueError("a batch of 0 sets of devices has no shape; give at least 1")
+        return DeviceBatch({name: np.array([getattr(d, name) for d in devices], float) for name in DEVICE_FIELDS})
+
+    @staticmethod
+    def nominal(count: int) -> DeviceBatch:
+        """N sets without individual errors."""
+        return DeviceBatch({name: np.repeat(value[None], count, axis=0) for name, value in _NOMINAL.items()})
+
+    def __len__(self) -> int:
+        return int(self.arrays["spectral_gain"].shape[0])
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["arrays"][name]
+        except KeyError:
+            raise AttributeError(f"a batch of devices has no field {name!r}") from None
+
+    def replace(self, **arrays: Array) -> DeviceBatch:
+        """A batch with some arrays overridden.
+
+        Raises:
+            KeyError: a name is not a field of `DeviceDraw`.
+        """
+        unknown = set(arrays) - set(self.arrays)
+        if unknown:
+            raise KeyError(f"{sorted(unknown)} are not fields of a device; known: {sorted(self.arrays)}")
+        return DeviceBatch({**self.arrays, **arrays})
+
+    def rows(self, index: Any) -> DeviceBatch:
+        """The sets at an index array, a boolean mask or a slice."""
+        return DeviceBatch({name: array[index] for name, array in self.arrays.items()})
+
+    def to(self, xp: Any, device: Any = None) -> DeviceBatch:
+        """A copy in another array library, see `PartBatch.to`."""
+        if xp is np:
+            return DeviceBatch({name: np.array(to_numpy(array)) for name, array in self.arrays.items()})
+        return DeviceBatch({name: xp.asarray(array, device=device, copy=True) for name, array in self.arrays.items()})
+
+    def draw(self, row: int) -> DeviceDraw:
+        """One set."""
+        numbers = {name: array[row].tolist() for name, array in self.arrays.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()}
+        return DeviceDraw(**values)
+
+
+def draw_device_batch(keys: NDArray[np.int64]) -> DeviceBatch:
+    """N sets of devices from the distributions of `randomisation.DEVICE`.
+
+    Args:
+        keys: (N,) int64, one each; what a set has depends on nothing else.
+    """
+    keys = np.asarray(keys, np.int64)
+    arrays = DeviceBatch.nominal(len(keys)).arrays
+    for name, nominal in _NOMINAL.items():
+        if name in DEVICE:
+            arrays[name] = _drawn(keys, name, nominal.shape)
+    arrays["white_balance"][:, 1] = 1.0  # green is the reference
+    arrays["wrench_bias"] = np.concatenate(
+        [_drawn(keys, "force_bias_n", (3,)), _drawn(keys, "torque_bias_nm", (3,))], axis=1
+    )
+    return DeviceBatch(arrays)
+
+
+def _drawn(keys: NDArray[np.int64], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return DEVICE[name].at(keyed.uniform(keys, f"device.{name}", shape))
+
 
 def draw_devices(rng: np.random.Generator) -> DeviceDraw:
-    """One set of devices from the distributions of `randomisation.DEVICE`."""
-
-    def draw(name: str) -> float:
-        return DEVICE[name].draw(rng)
-
-    balance = (draw("white_balance"), 1.0, draw("white_balance"))
-    force = [draw("force_bias_n") for _ in range(3)]
-    torque = [draw("torque_bias_nm") for _ in range(3)]
-    return DeviceDraw(
-        wavelength_shift_nm=draw("wavelength_shift_nm"),
-        spectral_gain=draw("spectral_gain"),
-        spectral_snr=draw("spectral_snr"),
-        thermal_offset_k=draw("thermal_offset_k"),
-        depth_scale=draw("depth_scale"),
-        depth_noise_per_m=draw("depth_noise_per_m"),
-        white_balance=balance,
-        exposure=draw("exposure"),
-        color_noise=draw("color_noise"),
-        wrench_bias=(force[0], force[1], force[2], torque[0], torque[1], torque[2]),
-        force_gain=draw("force_gain"),
-        burst_gain=draw("burst_gain"),
-        pad_effusivity=(draw("pad_effusivity"), draw("pad_effusivity")),
-        pad_offset_k=(draw("pad_offset_k"), draw("pad_offset_k")),
-    )
+    """One set of devices; only a key is taken from `rng`."""
+    return draw_device_batch(np.array([rng.integers(2**62)])).draw(0)

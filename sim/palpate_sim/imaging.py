@@ -6,6 +6,7 @@ A picture arrives `latency_s` after its exposure, as with real cameras; until th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palpate_agents.samples import RgbdFrame, Sample, ThermalFrame
@@ -13,9 +14,10 @@ from palpate_sim.cameras import color_camera, thermal_camera
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.kinematics import UrdfModel
 from palpate_sim.objects import Part
-from palpate_sim.render_process import ColorJob, PartsJob, RenderProcess, ThermalJob
+from palpate_sim.render_process import ColorJob, PartsJob, RenderProcess, SurfaceJob, ThermalJob
 from palpate_sim.rendering import PartPose
 from palpate_sim.sensors.thermal import WarmSpot
+from palpate_sim.surface_maps import SurfaceMaps
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,20 @@ class Imaging:
         """End the process."""
         self._process.close()
 
-    def set_parts(self, parts: list[Part]) -> None:
-        """Exchange the parts in view."""
-        self._process.submit(PartsJob(tuple(parts)))
+    def set_parts(self, parts: Sequence[Part], surfaces: Sequence[SurfaceMaps] | None = None) -> None:
+        """Exchange the parts in view.
+
+        Args:
+            parts: those in the cell; the first is the one that is probed.
+            surfaces: of each, N = 1; None: as each part came.
+        """
+        if surfaces is None:
+            surfaces = [SurfaceMaps.of_part(part) for part in parts]
+        self._process.submit(PartsJob(tuple(parts), tuple(surfaces)))
+
+    def set_surface(self, surface: SurfaceMaps, index: int = 0) -> None:
+        """Tell that a contact has changed a part's surface (N = 1): the next pictures show it."""
+        self._process.submit(SurfaceJob(index, surface))
 
     def due(self, step: int) -> bool:
         """A camera exposes at this step."""

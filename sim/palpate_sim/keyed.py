@@ -95,6 +95,24 @@ def uniform(keys: Array, name: str, shape: tuple[int, ...] = ()) -> Array:
     return xp.reshape(numbers, (base.shape[0], *shape))
 
 
+def uniforms(keys: Array, names: tuple[str, ...]) -> Array:
+    """(K, N) uniform numbers of many purposes in one go; row k equals `uniform(keys, names[k])`."""
+    xp = namespace(keys)
+    purposes = _purposes(names) if xp is np else xp.asarray(_purposes(names), device=keys.device)
+    bits = _mixed(_mixed(keys[None, :] + purposes) + _GOLDEN)
+    if xp is np:
+        return (_shifted(bits, 11) + 0.5) * _SCALE
+    return (xp.astype(_shifted(bits, 11), xp.float64) + 0.5) * _SCALE
+
+
+@lru_cache(maxsize=64)
+def _purposes(names: tuple[str, ...]) -> np.ndarray:
+    """(K, 1) what `combine` adds to a key for each name."""
+    with np.errstate(over="ignore"):
+        numbers = np.array([purpose(name) for name in names], np.int64)
+        return (_mixed(numbers + np.int64(_GOLDEN)) + np.int64(_GOLDEN))[:, None].copy()
+
+
 @lru_cache(maxsize=64)
 def _places(count: int) -> np.ndarray:
     with np.errstate(over="ignore"):

@@ -1,185 +1,224 @@
-"""Parts: a material, a condition, a shape, and every physical property drawn from the documented distributions."""
+"""Draws parts: material, condition, geometry, and every physical property from the documented distributions.
+
+Every number belongs to the part's key and to its own name: a part drawn alone is the part drawn among a thousand, and a
+new property leaves all others as they were.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.materials import MATERIALS, material
+from palpate_sim import keyed
 from palpate_sim import randomisation as rand
-from palpate_sim.appearance import draw_appearance
-from palpate_sim.devices import DeviceDraw, draw_devices
-from palpate_sim.part_properties import draw_bulk, draw_geometry, draw_surface, solid_volume_m3
+from palpate_sim.appearance import CHOICES, TEXTURES, draw_appearance
+from palpate_sim.backend import erf, ndtri
+from palpate_sim.devices import DeviceBatch, DeviceDraw, draw_device_batch, draw_devices
+from palpate_sim.formulations import FORMULATIONS, formulation
+from palpate_sim.part_batch import CONDITIONS, Part, PartBatch, ageing_stage, word_index
+from palpate_sim.part_geometry import (
+    GEOMETRIES_PER_CLASS,
+    GEOMETRY_CLASSES,
+    GEOMETRY_LIMIT,
+    geometry_ids_of_shape,
+    geometry_table,
+)
+from palpate_sim.part_properties import draw_bulk, draw_layers, draw_surface
+from palpate_sim.part_tables import NAMES, lot_deviates, tables
+from palpate_sim.shapes import SHAPES
 
 __all__ = [
+    "AMBIENT_C",
     "CONDITIONS",
+    "FORMULATIONS",
     "SHAPES",
+    "TEXTURES",
+    "DeviceBatch",
     "DeviceDraw",
     "Part",
     "PartBatch",
+    "ageing_stage",
     "condition_shares",
+    "draw_device_batch",
     "draw_devices",
+    "draw_formulations",
     "draw_part",
+    "draw_parts",
     "part_from_seed",
 ]
-
-CONDITIONS = ("clean", "black", "wet", "painted")
-SHAPES = ("block", "plate", "cylinder", "tube")
-"""Box; low and wide box; upright cylinder; upright hollow cylinder with closed ends. All have a flat top."""
 
 AMBIENT_C = 22.0
 """Room temperature if the caller names none, degrees Celsius."""
 
-
-@dataclass(frozen=True)
-class Part:
-    """One part. Units are in the names; what has none is dimensionless.
-
-    Attributes:
-        dimensions_m: (3,) full extents x, y, z as it lies.
-        wall_thickness_m: inf when solid.
-        indentation_modulus_pa resists the ball, youngs_modulus_pa bends walls.
-        friction: kinetic, of the dry surface against steel; `friction_factor` multiplies it (water).
-        emissivity: long-wave infrared, as seen (coat, anodising).
-        contact_conductance_w_m2k: bare contact; coat and film are added by `contact_resistance_m2k_w`.
-        nir_bands: (B, 3) centre nm, depth relative to the strongest, full width nm.
-        band_strength: K/S of the strongest band; base_reflectance: of the bulk between bands.
-        carbon_black_q: K/S that carbon black adds, 0 without.
-        coat_*: paint; `paint_transmission` is the share of the substrate's light that returns through it.
-        film_um: water film, micrometres.
-        friction_exponent: mu ~ N^exponent (rubber -1/3).
-    """
-
-    part_id: str
-    material: str
-    condition: str
-    paint_transmission: float
-    shape: str
-    dimensions_m: tuple[float, float, float]
-    wall_thickness_m: float
-    mass_kg: float
-    temperature_c: float
-    rgb: tuple[float, float, float]
-    gloss: float
-    transparency: float
-    texture: str
-    texture_contrast: float
-    texture_pitch_m: float
-    seed: int
-    density_kg_m3: float
-    youngs_modulus_pa: float
-    indentation_modulus_pa: float
-    poisson: float
-    restitution: float
-    friction: float
-    friction_factor: float
-    friction_exponent: float
-    stribeck_share: float
-    stribeck_speed_m_s: float
-    ripple: float
-    conductivity_w_mk: float
-    heat_capacity_j_kgk: float
-    effusivity_w_s05_m2k: float
-    diffusivity_m2_s: float
-    emissivity: float
-    anodised: bool
-    contact_conductance_w_m2k: float
-    contact_resistance_m2k_w: float
-    metal: bool
-    ceramic: bool
-    nir_bands: tuple[tuple[float, float, float], ...]
-    band_strength: float
-    base_reflectance: float
-    carbon_black_q: float
-    clear_absorption_per_mm: float
-    coat_reflectance: float
-    coat_band_strength: float
-    film_um: float
-
-
-@dataclass(frozen=True, eq=False)
-class PartBatch:
-    """The fields of `Part` as arrays over N parts.
-
-    Attributes:
-        parts: the parts themselves.
-        material, condition, shape, texture: (N,) str.
-        dimensions_m: (N, 3); rgb: (N, 3); nir_bands: (N, B, 3) padded with depth 0 and width 1.
-        every other name: (N,) float64 or bool.
-    """
-
-    parts: tuple[Part, ...]
-    arrays: dict[str, NDArray]
-
-    @staticmethod
-    def of(parts: Sequence[Part]) -> PartBatch:
-        """Stacks parts.
-
-        Raises:
-            ValueError: no part was given.
-        """
-        if not parts:
-            raise ValueError("a batch of 0 parts has no shape; give at least 1 part")
-        arrays: dict[str, NDArray] = {}
-        for field in fields(Part):
-            values = [getattr(part, field.name) for part in parts]
-            arrays[field.name] = _pad_bands(values) if field.name == "nir_bands" else np.asarray(values)
-        return PartBatch(tuple(parts), arrays)
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __getattr__(self, name: str) -> NDArray:
-        try:
-            return self.__dict__["arrays"][name]
-        except KeyError:
-            raise AttributeError(f"a batch of parts has no field {name!r}") from None
-
-    def replace(self, **arrays: NDArray) -> PartBatch:
-        """A batch with some arrays overridden (`parts` keep their own values): for tests of single causes.
-
-        Raises:
-            KeyError: a name is not a field of `Part`.
-        """
-        unknown = set(arrays) - set(self.arrays)
-        if unknown:
-            raise KeyError(f"{sorted(unknown)} are not fields of a part; known: {sorted(self.arrays)}")
-        return PartBatch(self.parts, {**self.arrays, **arrays})
-
-
-def _pad_bands(values: list[tuple[tuple[float, float, float], ...]]) -> NDArray[np.float64]:
-    width = max(1, *(len(bands) for bands in values)) if len(values) > 1 else max(1, len(values[0]))
-    padded = np.tile(np.array([1300.0, 0.0, 1.0]), (len(values), width, 1))
-    for row, bands in enumerate(values):
-        if bands:
-            padded[row, : len(bands)] = bands
-    return padded
+_SINGLE = ("material", "condition", "geometry", "lot", "anodised", "opaque", "label", "dirt", "far", *CHOICES)
+_PURPOSES = tuple(f"part.{name}" for name in (*rand.PART, *_SINGLE))
+_DISTRIBUTIONS = rand.Table(rand.PART)
+_LOT_ROWS = len(rand.LOT_PROPERTIES)
 
 
 def condition_shares(material_id: str, mix: str = "mix") -> dict[str, float]:
     """Share of each condition within a material, so that uniformly drawn materials give exactly the mix.
 
     Wet and painted happen to everything. What is black by nature is never clean; metals, glass, wood, paper and foam
-    are never black; the rest shares what is left.
+    are never black; the rest shares what is left. Formulations follow the rules of their family.
 
     Args:
-        material_id: id in the catalogue.
+        material_id: id in the catalogue, or name of a formulation.
         mix: `mix` or `hard` (PROTOCOLS of the benchmarks: 55/25/12/8 % or a quarter each).
+
+    Raises:
+        ValueError: unknown mix.
     """
+    if mix not in rand.CONDITION_MIX:
+        raise ValueError(f"mix {mix!r} is not one of {', '.join(rand.CONDITION_MIX)}")
     shares = rand.CONDITION_MIX[mix]
     dry = shares["clean"] + shares["black"]
     by_nature = len(rand.BLACK_BY_NATURE)
     optional = sum(material(name).family in rand.BLACKABLE_FAMILIES for name in MATERIALS) - by_nature
-    if material_id in rand.BLACK_BY_NATURE:
+    black_can_be = tables()["black"][NAMES.index(material_id)]
+    if black_can_be == 2:
         black = dry
-    elif material(material_id).family in rand.BLACKABLE_FAMILIES:
+    elif black_can_be == 1:
         black = (shares["black"] * len(MATERIALS) - dry * by_nature) / optional
     else:
         black = 0.0
-    return {"clean": dry - black, "black": black, "wet": shares["wet"], "painted": shares["painted"]}
+    rest = {name: share for name, share in shares.items() if name not in ("clean", "black")}
+    return {"clean": dry - black, "black": black, **rest}
+
+
+@lru_cache(maxsize=4)
+def _condition_limits(mix: str) -> NDArray[np.float64]:
+    """(M, 4) cumulative shares of CONDITIONS without the last."""
+    shares = [condition_shares(name, mix) for name in NAMES]
+    return np.cumsum([[row[name] for name in CONDITIONS] for row in shares], axis=1)[:, :-1]
+
+
+def draw_parts(
+    keys: NDArray[np.int64],
+    materials: str | Sequence[str] | NDArray[np.int64] | None = None,
+    conditions: str | Sequence[str] | NDArray[np.int64] | None = None,
+    geometry: int | NDArray[np.int64] | None = None,
+    mix: str = "mix",
+    ambient_c: float = AMBIENT_C,
+    lots: tuple[int, int] = (0, rand.LOTS),
+    geometry_class: str | Sequence[str] | NDArray[np.int64] | None = None,
+) -> PartBatch:
+    """Draws N parts.
+
+    Args:
+        keys: (N,) int64, one each, e.g. of `keyed.keys_of`.
+        materials: drawn uniformly from the catalogue unless given: one name, N names, or (N,) numbers into
+            `part_tables.NAMES`.
+        conditions: drawn by `condition_shares` unless given: one name, N names, or (N,) numbers into CONDITIONS.
+        geometry: (N,) numbers of geometries; drawn from 0 to 63 unless given.
+        mix: `mix` or `hard`.
+        ambient_c: room temperature.
+        lots: first lot and the one behind the last, within 0 and 40; the number counts up with time.
+        geometry_class: that of the material unless given: one for all makes shapes tell nothing about the material.
+
+    Raises:
+        MaterialError: unknown material.
+        ValueError: unknown condition or mix, a number out of range, or arrays of other lengths than N.
+    """
+    keys = np.asarray(keys, np.int64)
+    if not 0 <= lots[0] < lots[1] <= rand.LOTS:
+        raise ValueError(f"lots {lots} are not within 0 and {rand.LOTS}")
+    u = keyed.uniforms(keys, _PURPOSES)
+    single = dict(zip(_SINGLE, u[len(rand.PART) :], strict=True))
+    kind = _numbers("material", materials, len(keys), len(NAMES))
+    if kind is None:
+        kind = (single["material"] * len(MATERIALS)).astype(np.int64)
+    condition = _numbers("condition", conditions, len(keys), len(CONDITIONS))
+    if condition is None:
+        condition = np.sum(single["condition"][:, None] > _condition_limits(mix)[kind], axis=1)
+    geometry_id = _numbers("geometry", geometry, len(keys), GEOMETRY_LIMIT)
+    if geometry_id is None:
+        geometry_id = (single["geometry"] * GEOMETRIES_PER_CLASS).astype(np.int64)
+    lot = lots[0] + (single["lot"] * (lots[1] - lots[0])).astype(np.int64)
+    rows = _values(u[: len(rand.PART)], kind, lot)
+    values = {**dict(zip(rand.PART, rows, strict=True)), **single}
+
+    painted, wet = condition == CONDITIONS.index("painted"), condition == CONDITIONS.index("wet")
+    aged = condition == CONDITIONS.index("aged")
+    age = np.where(aged, values["age"], 0.0)
+    table = tables()
+    black = (condition == CONDITIONS.index("black")) | (table["black"][kind] == 2)
+    bulk = draw_bulk(kind, age, values, rows)
+    shapes, group = geometry_table(), _numbers("geometry_class", geometry_class, len(keys), len(GEOMETRY_CLASSES))
+    if group is None:
+        group = table["geometry_class"][kind]
+    offset_k = np.where(single["far"] < rand.OFF_AMBIENT_SHARE, values["temperature_far"], values["temperature_near"])
+    return PartBatch(
+        {
+            "key": keys,
+            "geometry_class": group,
+            "geometry_id": geometry_id,
+            "material": kind,
+            "condition": condition,
+            "shape": shapes.shape[group, geometry_id],
+            "dimensions_m": shapes.dimensions_m[group, geometry_id],
+            "wall_thickness_m": shapes.wall_thickness_m[group, geometry_id],
+            "rib_pitch_m": shapes.rib_pitch_m[group, geometry_id],
+            "mass_kg": bulk["density_kg_m3"] * shapes.volume_m3[group, geometry_id],
+            "temperature_c": ambient_c + offset_k + np.where(wet, values["evaporation"], 0.0),
+            "lot": lot,
+            "age": age,
+            **bulk,
+            **draw_surface(kind, age, black, values),
+            **draw_layers(wet, painted, values),
+            **draw_appearance(kind, black, age * table["organic"][kind], values),
+        }
+    )
+
+
+def _values(u: NDArray[np.float64], kind: NDArray[np.int64], lot: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K, N) values of `randomisation.PART`; those of LOT_PROPERTIES lie around those of the lot."""
+    own = math.sqrt(rand.LOT_VARIANCE["part"]) * ndtri(u[:_LOT_ROWS])
+    u[:_LOT_ROWS] = 0.5 * (1.0 + erf(math.sqrt(0.5) * (own + lot_deviates()[kind, lot].T)))
+    return _DISTRIBUTIONS.at(u)
+
+
+def _numbers(name: str, given: Any, count: int, limit: int) -> NDArray[np.int64] | None:
+    """(N,) numbers of what the caller asks for, None where it is to be drawn."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return np.full(count, word_index(name, given), np.int64)
+    array = np.asarray(given)
+    if array.dtype.kind in "UO":
+        array = np.array([word_index(name, str(word)) for word in array.ravel()], np.int64)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name}: {array.dtype} given, words or whole numbers wanted")
+    if array.shape not in ((), (1,), (count,)):
+        raise ValueError(f"{name}: {array.shape} given for {count} parts")
+    if array.size and not (array.min() >= 0 and array.max() < limit):
+        raise ValueError(f"{name}: {array.min()} to {array.max()} given, 0 to {limit - 1} known")
+    return np.broadcast_to(array, (count,)).astype(np.int64)
+
+
+def draw_formulations(keys: NDArray[np.int64], names: str | Sequence[str] | None = None, **given: Any) -> PartBatch:
+    """Draws N parts of formulations that are no classes of the catalogue.
+
+    Args:
+        keys: (N,) int64.
+        names: one, or N; in turn through FORMULATIONS unless given.
+        given: further arguments of `draw_parts`.
+
+    Raises:
+        MaterialError: a name is none of a formulation.
+    """
+    if names is None:
+        names = [FORMULATIONS[k % len(FORMULATIONS)] for k in range(len(keys))]
+    chosen = [names] * len(keys) if isinstance(names, str) else list(names)
+    for name in set(chosen):
+        formulation(name)
+    return draw_parts(keys, chosen, **given)
 
 
 def draw_part(
@@ -222,37 +261,10 @@ def part_from_seed(
         MaterialError: unknown material.
         ValueError: unknown condition or shape.
     """
-    rng = np.random.default_rng(seed)
-    entry = material(material_id if material_id is not None else MATERIALS[rng.integers(len(MATERIALS))])
-    shares = condition_shares(entry.id, mix)
-    drawn = CONDITIONS[int(rng.choice(4, p=[shares[name] for name in CONDITIONS]))]
-    condition = drawn if condition is None else condition
-    if condition not in CONDITIONS:
-        raise ValueError(f"condition {condition!r} is not one of {', '.join(CONDITIONS)}")
-    geometry = draw_geometry(rng, entry, shape)
-    surface = draw_surface(rng, entry, condition)
-    bulk = draw_bulk(rng, entry)
-    look = draw_appearance(rng, entry.id, condition)
-    volume_m3 = solid_volume_m3(geometry["shape"], geometry["dimensions_m"], geometry["wall_thickness_m"])
-    far = rng.random() < rand.OFF_AMBIENT_SHARE
-    offset_k = rand.PART["temperature_far" if far else "temperature_near"].draw(rng)
-    if condition == "wet":
-        offset_k += rand.PART["evaporation"].draw(rng)
-    return Part(
-        part_id=f"part_{index:06d}",
-        material=entry.id,
-        seed=seed,
-        temperature_c=ambient_c + offset_k,
-        mass_kg=float(bulk["density_kg_m3"] * volume_m3),
-        metal=entry.family == "metal",
-        ceramic=entry.family == "ceramic",
-        rgb=look.rgb,
-        gloss=look.gloss,
-        transparency=look.transparency,
-        texture=look.texture,
-        texture_contrast=look.texture_contrast,
-        texture_pitch_m=look.texture_pitch_m,
-        **geometry,
-        **bulk,
-        **surface,
-    )
+    keys = np.array([seed], np.int64)
+    if shape is None:
+        return draw_parts(keys, material_id, condition, None, mix, ambient_c).part(0, index)
+    u = keyed.uniforms(keys, ("part.material", "part.geometry"))[:, 0]
+    kind = int(u[0] * len(MATERIALS)) if material_id is None else word_index("material", material_id)
+    ids = geometry_ids_of_shape(GEOMETRY_CLASSES[tables()["geometry_class"][kind]], shape)
+    return draw_parts(keys, [NAMES[kind]], condition, ids[int(u[1] * len(ids))], mix, ambient_c).part(0, index)

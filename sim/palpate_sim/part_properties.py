@@ -1,166 +1,198 @@
-"""Draws a part's geometry, bulk and surface properties from `randomisation.PART`."""
+"""Bulk and surface properties of N parts from the values of `randomisation.PART`, with lot, filler, blend and age."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from palpate_agents.materials import Material
+from palpate_agents.materials import material
 from palpate_sim import randomisation as rand
+from palpate_sim.part_batch import BANDS as ALL_BANDS
+from palpate_sim.part_tables import (
+    AGEING_BANDS,
+    BANDS,
+    BLEND_NOMINAL,
+    BLEND_OF,
+    BLEND_SCATTERING,
+    FILLER_EFFECT,
+    NAMES,
+    YIELD_MPA,
+    Array,
+    tables,
+)
 
-SOFT_FAMILIES = ("foam", "rubber")
-FIBRE_FAMILIES = ("wood", "paper")
-SHEET_MATERIALS = ("FR4", "CFRP", "cardboard", "MDF")
-HEAVY_KG_M3 = 2000.0
-"""Denser parts are drawn smaller: the arm lifts about 1 kg beside its tool."""
+AGEING = {"restitution": 0.08, "modulus": 0.15, "modulus_rubber": 0.5, "yield": -0.35, "tarnish": 0.5}
+"""At age 1, relative: brittle polymers damp less and crack earlier, rubber hardens, metals cover a share of the way
+from their emissivity to the upper end of METAL_EMISSIVITY (logarithmic). Assumed."""
 
-WATER_LWIR_ABSORPTION_PER_UM = 0.064
-"""Napierian absorption of water at 10 um: 640 /cm (Hale and Querry 1973)."""
-WATER_EMISSIVITY = 0.96  # TESTO
-COAT_CONDUCTIVITY_W_MK = 0.25  # polymer binder with pigment, assumed
+Values = Mapping[str, Array]
+Index = NDArray[np.int64]
 
 
-def draw_geometry(rng: np.random.Generator, entry: Material, shape: str | None) -> dict[str, Any]:
-    """Shape, full extents (m) and wall thickness (m, inf when solid).
+@lru_cache(maxsize=1)
+def _blend_slope() -> dict[str, float]:
+    """Change of each property per share of the first polymer of the blend: first minus second."""
+    first, second = (material(name) for name in BLEND_OF)
+    names = ("density_kg_m3", "youngs_modulus_pa", "indentation_modulus_pa", "poisson", "restitution",
+             "conductivity_w_mk", "heat_capacity_j_kgk")  # fmt: skip
+    slope = {name: getattr(first, name) - getattr(second, name) for name in names}
+    return {**slope, "yield_pa": 1e6 * (YIELD_MPA[first.id][0] - YIELD_MPA[second.id][0])}
 
-    Between 24 and 68 mm along x and 10 to 55 mm high, so that a hand of 80 mm opening takes every part.
 
-    Raises:
-        ValueError: unknown shape.
+def draw_bulk(kind: Index, age: Array, values: Values, rows: Array) -> dict[str, Array]:
+    """Mechanical, thermal and electrical properties of N parts, by the names of `Part`.
+
+    Args:
+        kind: (N,) material, index into `part_tables.NAMES`.
+        age: (N,) 0 to 1.
+        values: (N,) values of `randomisation.PART` by name.
+        rows: (K, N) the same, in the order of LOT_PROPERTIES.
     """
-    if shape is None:
-        weights = (0.2, 0.8, 0.0, 0.0) if entry.id in SHEET_MATERIALS else (0.45, 0.2, 0.15, 0.2)
-        if entry.family in SOFT_FAMILIES:
-            weights = (0.7, 0.0, 0.3, 0.0)
-        shape = ("block", "plate", "cylinder", "tube")[int(rng.choice(4, p=weights))]
-    heavy = entry.density_kg_m3 > HEAVY_KG_M3
-    if shape == "block":
-        low, high = ((28, 30, 12), (45, 60, 32)) if heavy else ((30, 32, 16), (66, 95, 55))
-    elif shape == "plate":
-        low, high = ((32, 45, 10), (50, 75, 14)) if heavy else ((36, 50, 10), (68, 100, 16))
-    elif shape in ("cylinder", "tube"):
-        low, high = ((30, 30, 20), (46, 46, 36)) if heavy else ((32, 32, 20), (62, 62, 55))
-    else:
-        raise ValueError(f"shape {shape!r} is not one of block, plate, cylinder, tube")
-    x, y, z = (1e-3 * float(value) for value in rng.uniform(low, high))
-    if shape in ("cylinder", "tube"):
-        y = x
-    hollow_share = rand.HOLLOW_SHARE.get(entry.family, 0.0)
-    hollow = shape == "tube" or (shape == "block" and rng.random() < hollow_share)
-    wall = rand.PART["wall_m"].draw(rng) if hollow else float("inf")
-    return {"shape": shape, "dimensions_m": (x, y, z), "wall_thickness_m": wall}
+    table = tables()
+    every = np.arange(len(kind))
+    blend = table["blend"][kind]
+    nominal = table["filler"][kind]
+    filler = np.where(nominal > 0.0, np.clip(nominal + values["filler_shift"], 0.0, 0.9), 0.0)
+    more = filler - nominal
+    fraction = np.where(blend, values["blend_fraction"], 0.0)
+    shift = np.where(blend, fraction - BLEND_NOMINAL, 0.0)
+    worn = age * table["organic"][kind]
+    hardened = 1.0 + worn * np.where(table["rubber"][kind], AGEING["modulus_rubber"], AGEING["modulus"])
+    modulus = rows[table["modulus_row"][kind], every] * (1.0 + FILLER_EFFECT["modulus"] * more) * hardened
+    slope = _blend_slope()
 
+    def mixed(name: str) -> Array:
+        return table[name][kind] + slope[name] * shift
 
-def solid_volume_m3(shape: str, dimensions_m: tuple[float, float, float], wall_thickness_m: float) -> float:
-    """Volume of material: all of it, or a closed shell of the wall's thickness, m3."""
-
-    def volume(extents: np.ndarray) -> float:
-        round_share = np.pi / 4 if shape in ("cylinder", "tube") else 1.0
-        return float(round_share * np.prod(np.maximum(extents, 0.0)))
-
-    outer = np.asarray(dimensions_m)
-    if np.isinf(wall_thickness_m):
-        return volume(outer)
-    return volume(outer) - volume(outer - 2.0 * wall_thickness_m)
-
-
-def draw_bulk(rng: np.random.Generator, entry: Material) -> dict[str, Any]:
-    """Mechanical and thermal properties of the lot that the part was made from."""
-    part = rand.PART
-    if entry.family == "foam":
-        density = part["density_factor_foam"].draw(rng)
-    else:
-        density = part["density_factor_fibre" if entry.family in FIBRE_FAMILIES else "density_factor"].draw(rng)
-    kind = {"metal": "_metal", "ceramic": "_metal"}.get(entry.family, "_soft" if entry.family in SOFT_FAMILIES else "")
-    modulus = part["modulus_factor_PA6" if entry.id == "PA6" else f"modulus_factor{kind}"].draw(rng)
-    density *= entry.density_kg_m3
-    conductivity = entry.conductivity_w_mk * part["conductivity_factor"].draw(rng)
-    capacity = entry.heat_capacity_j_kgk * part["heat_capacity_factor"].draw(rng)
+    density = mixed("density_kg_m3") * rows[table["density_row"][kind], every]
+    density *= 1.0 + FILLER_EFFECT["density"] * more
+    conductivity = mixed("conductivity_w_mk") * values["conductivity_factor"]
+    conductivity *= 1.0 + FILLER_EFFECT["conductivity"] * more
+    capacity = mixed("heat_capacity_j_kgk") * values["heat_capacity_factor"]
+    restitution = (mixed("restitution") + values["restitution_shift"] + FILLER_EFFECT["restitution"] * more) * (
+        1.0 + AGEING["restitution"] * worn
+    )
+    product = conductivity * density * capacity
     return {
         "density_kg_m3": density,
-        "youngs_modulus_pa": entry.youngs_modulus_pa * modulus,
-        "indentation_modulus_pa": entry.indentation_modulus_pa * modulus,
-        "poisson": float(np.clip(entry.poisson + part["poisson_shift"].draw(rng), 0.0, 0.499)),
-        "restitution": float(np.clip(entry.restitution + part["restitution_shift"].draw(rng), 0.05, 0.95)),
+        "youngs_modulus_pa": mixed("youngs_modulus_pa") * modulus,
+        "indentation_modulus_pa": mixed("indentation_modulus_pa") * modulus,
+        "poisson": np.clip(mixed("poisson") + values["poisson_shift"], 0.0, 0.499),
+        "restitution": np.clip(restitution, 0.05, 0.95),
+        "yield_pa": mixed("yield_pa") * values["yield_factor"] * (1.0 + AGEING["yield"] * worn),
         "conductivity_w_mk": conductivity,
         "heat_capacity_j_kgk": capacity,
-        "effusivity_w_s05_m2k": float(np.sqrt(conductivity * density * capacity)),
-        "diffusivity_m2_s": float(conductivity / (density * capacity)),
+        "effusivity_w_s05_m2k": np.sqrt(product),
+        "diffusivity_m2_s": conductivity / (density * capacity),
+        "electrical_conductivity_s_m": table["electrical_conductivity_s_m"][kind] * values["electrical_factor"],
+        "ferromagnetic": table["ferromagnetic"][kind],
+        "metal": table["metal"][kind],
+        "ceramic": table["ceramic"][kind],
+        "filler": filler,
+        "blend_fraction": fraction,
+        "clear_absorption_per_mm": values["clear_absorption"],
     }
 
 
-def draw_surface(rng: np.random.Generator, entry: Material, condition: str) -> dict[str, Any]:
-    """What touches and what is seen: friction, heat contact, emissivity, NIR, coat, water film."""
-    part = rand.PART
-    wet = condition == "wet"
-    film_um = part["film_um"].draw(rng) if wet else 0.0
-    coat = _draw_coat(rng, condition == "painted")
-    anodised = not wet and condition != "painted" and rng.random() < rand.ANODISED_SHARE.get(entry.id, 0.0)
-    dry_conductance = part["contact_conductance"].draw(rng)
-    low, high = entry.friction_range
-    carbon = condition == "black" or entry.id in rand.BLACK_BY_NATURE
-    base = entry.nir_base_reflectance * part["base_reflectance_factor"].draw(rng)
+def draw_surface(kind: Index, age: Array, black: NDArray[np.bool_], values: Values) -> dict[str, Array]:
+    """What touches and what is seen of N bare, dry bodies: friction, heat contact, emissivity, NIR, by names of `Part`.
+
+    Args:
+        kind: (N,) material, index into `part_tables.NAMES`.
+        age: (N,) 0 to 1.
+        black: (N,) coloured with carbon black.
+        values: (N,) values of `randomisation.PART` and the uniform number `anodised` by name.
+    """
+    table = tables()
+    low, high = table["friction_low"][kind], table["friction_high"][kind]
+    anodised = values["anodised"] < _anodised_share()[kind]
     return {
-        "condition": condition,
-        "friction": float(rng.uniform(low, high)),
-        "friction_factor": part["wet_friction_factor"].draw(rng) if wet else 1.0,
-        "friction_exponent": -1.0 / 3.0 if entry.family == "rubber" else 0.0,
-        "stribeck_share": part["stribeck_share"].draw(rng),
-        "stribeck_speed_m_s": part["stribeck_speed"].draw(rng),
-        "ripple": part["ripple"].draw(rng),
-        "contact_conductance_w_m2k": dry_conductance + (part["wet_conductance"].draw(rng) if wet else 0.0),
-        "contact_resistance_m2k_w": coat.pop("coat_um") * 1e-6 / COAT_CONDUCTIVITY_W_MK,
-        "emissivity": _draw_emissivity(rng, entry, coated=anodised or condition == "painted", film_um=film_um),
+        "friction": low + (high - low) * values["friction_place"],
+        "friction_exponent": np.where(table["rubber"][kind], -1.0 / 3.0, 0.0),
+        "stribeck_share": values["stribeck_share"],
+        "stribeck_speed_m_s": values["stribeck_speed"],
+        "ripple": values["ripple"],
+        "contact_conductance_w_m2k": values["contact_conductance"],
+        "emissivity": np.where(anodised, values["emissivity_anodised"], _bare_emissivity(kind, age, values)),
         "anodised": anodised,
-        "nir_bands": _draw_bands(rng, entry),
-        "band_strength": part["band_strength"].draw(rng),
-        "base_reflectance": float(np.clip(base, 0.02, 0.97)),
-        "carbon_black_q": part["carbon_black_q"].draw(rng) if carbon else 0.0,
-        "clear_absorption_per_mm": part["clear_absorption"].draw(rng),
-        "film_um": film_um,
-        **coat,
+        "nir_bands": _bands(kind, age * table["organic"][kind], values),
+        "band_strength": values["band_strength"],
+        "base_reflectance": np.clip(
+            table["nir_base_reflectance"][kind] * values["base_reflectance_factor"], 0.02, 0.97
+        ),
+        "carbon_black_q": np.where(black, values["carbon_black_q"], 0.0),
     }
 
 
-def _draw_coat(rng: np.random.Generator, painted: bool) -> dict[str, float]:
-    """Half of the coats are opaque, the others let 25 to 60 % of the substrate's light through."""
-    part = rand.PART
-    opaque = rng.random() < rand.OPAQUE_COAT_SHARE
-    transmission = 0.0 if opaque else part["coat_transmission"].draw(rng)
-    thickness = part["coat_thickness_opaque_um" if opaque else "coat_thickness_thin_um"].draw(rng)
+@lru_cache(maxsize=1)
+def _anodised_share() -> Array:
+    return np.array([rand.ANODISED_SHARE.get(name, 0.0) for name in NAMES])
+
+
+def _bare_emissivity(kind: Index, age: Array, values: Values) -> Array:
+    """(N,) long-wave: of metals after their finish, higher when tarnished."""
+    table = tables()
+    low, high = table["emissivity_low"][kind], table["emissivity_high"][kind]
+    place = values["emissivity_finish"]
+    place = place + AGEING["tarnish"] * age * (1.0 - place)
+    finished = low * (high / low) ** place
+    body = np.clip(table["emissivity"][kind] + values["emissivity_shift"], 0.02, 0.98)
+    return np.where(table["metal"][kind], finished, body)
+
+
+def _bands(kind: Index, worn: Array, values: Values) -> Array:
+    """(N, 16, 3) bands of this lot; a blend mixes K and S of its polymers, age adds O-H and C=O."""
+    table = tables()
+    out = np.empty((len(kind), ALL_BANDS, 3))
+    out[:, :BANDS] = table["nir_bands"][kind]
+    used = out[:, :BANDS, 1] != 0.0
+    out[:, :BANDS, 0] += used * np.stack([values[f"band_shift_{k}"] for k in range(BANDS)], axis=1)
+    out[:, :BANDS, 1] *= np.stack([values[f"band_depth_{k}"] for k in range(BANDS)], axis=1)
+    blend = table["blend"][kind]
+    if blend.any():
+        first = values["blend_fraction"][blend] * BLEND_SCATTERING[0]
+        share = first / (first + (1.0 - values["blend_fraction"][blend]) * BLEND_SCATTERING[1])
+        out[blend, :BANDS, 1] *= np.where(table["nir_first"], share[:, None], 1.0 - share[:, None])
+    for k, ((centre, width), name) in enumerate(zip(AGEING_BANDS, ("oh", "carbonyl"), strict=True)):
+        band = out[:, BANDS + k]
+        band[:, 0] = centre + values[f"{name}_shift"]
+        band[:, 1] = worn * values[f"{name}_depth"]
+        band[:, 2] = width
+    return out
+
+
+def draw_layers(wet: NDArray[np.bool_], painted: NDArray[np.bool_], values: Values) -> dict[str, Array]:
+    """Coat, water film, label and dirt of N parts, by names of `Part`.
+
+    Half of the coats are opaque, the others let 25 to 60 % of the substrate's light through.
+
+    Args:
+        wet: (N,).
+        painted: (N,).
+        values: (N,) values of `randomisation.PART` and the uniform numbers `opaque`, `label` and `dirt` by name.
+    """
+    opaque = values["opaque"] < rand.OPAQUE_COAT_SHARE
+    thickness = np.where(opaque, values["coat_thickness_opaque_um"], values["coat_thickness_thin_um"])
     return {
-        "paint_transmission": transmission if painted else 1.0,
-        "coat_um": thickness if painted else 0.0,
-        "coat_reflectance": part["coat_reflectance"].draw(rng),
-        "coat_band_strength": part["coat_band_strength"].draw(rng),
+        "coat_um": np.where(painted, thickness, 0.0),
+        "paint_transmission": np.where(painted, np.where(opaque, 0.0, values["coat_transmission"]), 1.0),
+        "coat_reflectance": values["coat_reflectance"],
+        "coat_band_strength": values["coat_band_strength"],
+        "coat_gloss": values["coat_gloss"],
+        "coat_emissivity": values["coat_emissivity"],
+        "film_um": np.where(wet, values["film_um"], 0.0),
+        "wet_friction_factor": values["wet_friction_factor"],
+        "wet_conductance_w_m2k": values["wet_conductance"],
+        "label_um": np.where(values["label"] < rand.LABEL_SHARE, values["label_um"], 0.0),
+        "label_reflectance": values["label_reflectance"],
+        "dirt_level": np.where(values["dirt"] < rand.DIRT_SHARE, values["dirt_level"], 0.0),
     }
 
 
-def _draw_bands(rng: np.random.Generator, entry: Material) -> tuple[tuple[float, float, float], ...]:
-    """Bands of this grade: centre nm, relative depth, full width nm."""
-    part = rand.PART
-    return tuple(
-        (
-            band.centre_nm + part["band_shift"].draw(rng),
-            band.relative_depth * part["band_depth_factor"].draw(rng),
-            band.fwhm_nm,
-        )
-        for band in entry.nir_bands
-    )
-
-
-def _draw_emissivity(rng: np.random.Generator, entry: Material, *, coated: bool, film_um: float) -> float:
-    """Long-wave emissivity as seen: a coat hides the finish, a water film mixes with it after Beer-Lambert."""
-    part = rand.PART
-    shift = part["emissivity_shift"].draw(rng)
-    coat = part["emissivity_coat"].draw(rng)
-    if entry.id in rand.METAL_EMISSIVITY:
-        low, high, _ = rand.METAL_EMISSIVITY[entry.id]
-        bare = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    else:
-        bare = entry.emissivity + shift
-    if coated:
-        return coat
-    covered = 1.0 - np.exp(-2.0 * WATER_LWIR_ABSORPTION_PER_UM * film_um)
-    return float(np.clip(bare + covered * (WATER_EMISSIVITY - bare), 0.02, 0.98))
+def constants() -> dict[str, Any]:
+    """What is assumed here, for the hash of the randomisation."""
+    return {"ageing": AGEING}

@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 HOME = np.array([0.971, -0.400, -0.014, -2.482, -0.006, 2.082, 0.780])
 """Hand straight down (as when it weighs a part, so that its own weight reads the same), beside both cameras' view."""
 TOOL_POSTURE = np.array([0.35, 0.34, -0.20, -2.20, -1.06, 1.84, 0.18])
+SCRAPER_POSTURE = np.array([0.876, 0.726, -0.469, -2.069, -0.816, 1.328, 0.977])
 GRASP_POSTURE = np.array([0.06, 0.35, -0.06, -2.39, 0.05, 2.74, 0.78])
 """Comfortable postures over the middle of the table: inverse kinematics starts there and stays near."""
 DOWN = np.array([0.0, 0.0, -1.0])
@@ -40,7 +41,9 @@ class Planner:
     def __init__(self, model: UrdfModel | None = None):
         self.model = model or UrdfModel()
         self.clearance = Clearance(self.model)
-        frames = (Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1, Frame.FIBRE, Frame.GRASP)
+        frames = (
+            Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1, Frame.SCRAPER_TIP, Frame.FIBRE, Frame.GRASP,
+        )  # fmt: skip
         self.ik = {frame: InverseKinematics(Chain(self.model, frame)) for frame in frames}
         self.sensor_chain = Chain(self.model, Frame.FORCE_TORQUE)
         self.velocity = self.sensor_chain.velocity
@@ -50,6 +53,12 @@ class Planner:
         self.tool_in_sensor: dict[Frame, Array] = {
             frame: self.model.fixed_transform(frame, Frame.FORCE_TORQUE) for frame in frames if frame != Frame.GRASP
         }
+
+    @staticmethod
+    def tool_seeds(frame: Frame) -> list[Array]:
+        """(7,) postures from which a tool frame's inverse kinematics starts, best first."""
+        first = SCRAPER_POSTURE if frame is Frame.SCRAPER_TIP else TOOL_POSTURE
+        return [first, TOOL_POSTURE * np.array([-1.0, 1, -1, 1, -1, 1, 1]), GRASP_POSTURE]
 
     def tool_line(self, frame: Frame, point: Array, normal: Array, above_m: float, below_m: float) -> ToolLine:
         """Line of a tool frame through `point` against `normal`, from `above_m` over it to `below_m` beneath.
@@ -71,9 +80,8 @@ class Planner:
         if not WORK_HEIGHT_M[0] <= point[2] <= WORK_HEIGHT_M[1]:
             raise Unreachable(f"the target is {point[2] * 1e3:.0f} mm above the table, the tool works up to 200 mm")
         ik = self.ik[frame]
-        seeds = [TOOL_POSTURE, TOOL_POSTURE * np.array([-1.0, 1, -1, 1, -1, 1, 1]), GRASP_POSTURE]
         target = IkTarget(point, -normal)
-        q = ik.solve(target, seeds, lambda q: self.clearance.free(q, tool=False))
+        q = ik.solve(target, self.tool_seeds(frame), lambda q: self.clearance.free(q, tool=False))
         if q is None:
             raise Unreachable(f"no free posture puts {frame.value} at {_text(point)}")
         below_m = min(below_m, max(point[2] - 0.0005, 0.0) / max(float(normal[2]), 0.5))

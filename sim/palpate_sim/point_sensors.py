@@ -7,7 +7,7 @@ import numpy as np
 from palpate_agents.observation import SpectrumSample, TapBurst
 from palpate_sim.contact import BURST_DURATION_S, BURST_PREROLL_S, BURST_RATE_HZ, TIP_MASS_KG, tap_burst
 from palpate_sim.devices import DeviceDraw
-from palpate_sim.sensors.spectrum import WAVELENGTH_NM, measure, measure_table
+from palpate_sim.sensors.spectrum import axis_of, measure, measure_table
 from palpate_sim.touch import Touch
 from palpate_sim.world import World, WorldState
 
@@ -33,4 +33,4 @@ def scan(world: World, state: WorldState, devices: DeviceDraw, rng: np.random.Ge
         values = measure(body.touch.batch, devices, distance, angle, rng)[0]
     else:
         values = measure_table(devices, distance, angle, rng)
-    return SpectrumSample(WAVELENGTH_NM.copy(), values)
+    return SpectrumSample(axis_of(devices.axis_end_nm).copy(), values)

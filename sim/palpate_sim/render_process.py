@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -19,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.errors import CellError
+from palpate_sim.cameras import Camera
 from palpate_sim.devices import DeviceDraw
-from palpate_sim.objects import Part, PartBatch, draw_part
-from palpate_sim.rendering import ARM, FIRST_PART, CellRenderer, PartPose
+from palpate_sim.objects import Part, PartBatch, part_from_seed
+from palpate_sim.rendering import ARM, FIRST_PART, CellRenderer, PartPose, Picture, part_places
 from palpate_sim.sensors import rgbd, thermal
+from palpate_sim.surface_maps import SurfaceMaps
 
 START_DEADLINE_S = 60.0
 JOB_DEADLINE_S = 20.0
@@ -33,9 +36,18 @@ MAX_UNDERWAY = 8
 
 @dataclass(frozen=True)
 class PartsJob:
-    """Other parts lie in the cell; no result."""
+    """Other parts lie in the cell, with their surfaces (N = 1 each); no result."""
 
     parts: tuple[Part, ...]
+    surfaces: tuple[SurfaceMaps, ...]
+
+
+@dataclass(frozen=True)
+class SurfaceJob:
+    """A contact has changed the surface of part number `index`; no result."""
+
+    index: int
+    surface: SurfaceMaps
 
 
 @dataclass(frozen=True)
@@ -59,51 +71,85 @@ class ThermalJob:
     ambient_c: float
 
 
+SILENT_JOBS = PartsJob, SurfaceJob
+ABSENT = part_from_seed(0, 0)
+"""Stands for an empty table: it covers no pixel."""
+
+
 class FrameMaker:
     """Turns jobs into pictures as the devices would deliver them; used in the child, and directly without one."""
 
     def __init__(self, seed: int, devices: DeviceDraw):
         self._renderer = CellRenderer()
         self._seed, self._devices = seed, devices
-        self._part = draw_part(np.random.default_rng(0), 0)  # stands for an empty table: it covers no pixel
+        self._parts: list[Part] = []
+        self._surfaces: list[SurfaceMaps] = []
+        self._changes = 0
+        self._still: dict[int, tuple[object, Any]] = {}
         self._last_thermal: NDArray[np.float32] | None = None
-        self._points: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def close(self) -> None:
         """Release the renderer."""
         self._renderer.close()
 
     def make(self, job: Any) -> Any:
-        """Result of a job, None for a `PartsJob`."""
+        """Result of a job, None for a `PartsJob` and a `SurfaceJob`."""
         if isinstance(job, PartsJob):
-            if job.parts:
-                self._part = job.parts[0]
-            self._renderer.set_parts(list(job.parts))
+            self._parts, self._surfaces = list(job.parts), list(job.surfaces)
+            self._renderer.set_parts(self._parts)
+            self._changes += 1
             return None
-        if isinstance(job, ColorJob):
-            return self._color(job)
-        return self._thermal(job)
+        if isinstance(job, SurfaceJob):
+            self._surfaces[job.index] = job.surface
+            self._changes += 1
+            return None
+        return self._color(job) if isinstance(job, ColorJob) else self._thermal(job)
 
     def _rng(self, stream: int, frame: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, stream, frame])
 
+    def _once(self, camera: Camera, picture: Picture, work: Callable[[], Any]) -> Any:
+        """Result of `work` for a picture; kept while neither the picture nor a surface changes."""
+        known = self._still.get(id(camera))
+        if known is None or known[0] != (id(picture), self._changes):
+            known = self._still[id(camera)] = (id(picture), self._changes), (picture, work())
+        return known[1][1]
+
     def _color(self, job: ColorJob) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
         cell, rng = self._renderer, self._rng(1, job.frame)
-        picture = cell.picture(cell.color_camera, list(job.poses), job.joints)
-        mask = picture.label == FIRST_PART
-        color = rgbd.color_noise(picture.color, mask, self._part, self._devices, rng)
-        return color, rgbd.depth_noise(picture.depth_m, mask, self._part, self._devices, rng)
+        camera = cell.color_camera
+        picture = cell.picture(camera, list(job.poses), job.joints)
+
+        def paint() -> tuple[list[rgbd.PixelLook], NDArray[np.float32]]:
+            points = camera.points(picture.depth_m)
+            looks = []
+            for k, (part, surface, pose) in enumerate(zip(self._parts, self._surfaces, job.poses, strict=True)):
+                mask = picture.label == FIRST_PART + k
+                looks.append(rgbd.pixel_look(part, surface, mask, part_places(points, mask, pose)))
+            return looks, rgbd.dress(picture.color, looks)
+
+        looks, dressed = self._once(camera, picture, paint)
+        color = rgbd.color_picture(dressed, self._devices, rng)
+        return color, rgbd.depth_picture(picture.depth_m, looks, self._devices, rng)
 
     def _thermal(self, job: ThermalJob) -> NDArray[np.float32]:
         if self._last_thermal is not None and thermal.shutter_closed(job.time_s):
             return self._last_thermal
         cell = self._renderer
-        picture = cell.picture(cell.thermal_camera, list(job.poses), job.joints)
-        if self._points is None or self._points[0] is not picture.depth_m:
-            self._points = picture.depth_m, cell.thermal_camera.points(picture.depth_m)
+        camera = cell.thermal_camera
+        picture = cell.picture(camera, list(job.poses), job.joints)
+
+        def look() -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+            points, mask = camera.points(picture.depth_m), picture.label == FIRST_PART
+            if not self._parts:
+                return points, mask, np.zeros(0)
+            places = part_places(points, mask, job.poses[0])
+            return points, mask, rgbd.pixel_emissivity(self._parts[0], self._surfaces[0], places)
+
+        points, mask, emissivity = self._once(camera, picture, look)
         self._last_thermal = thermal.frame(
-            self._points[1], picture.label == FIRST_PART, picture.label == ARM, PartBatch.of([self._part]), job.spots,
-            job.time_s, self._devices, job.ambient_c, self._rng(2, job.frame),
+            points, mask, picture.label == ARM, PartBatch.of(self._parts[:1] or [ABSENT]), job.spots, job.time_s,
+            self._devices, job.ambient_c, self._rng(2, job.frame), emissivity=emissivity,
         )  # fmt: skip
         return self._last_thermal
 
@@ -118,7 +164,7 @@ def _serve(connection: Connection, seed: int, devices: DeviceDraw, parent: int) 
         try:
             job = connection.recv()
             result = maker.make(job)
-            if not isinstance(job, PartsJob):
+            if not isinstance(job, SILENT_JOBS):
                 connection.send(result)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
@@ -145,7 +191,7 @@ class RenderProcess:
         """Process id of the child."""
         return int(self._process.pid or 0)
 
-    def submit(self, job: PartsJob | ColorJob | ThermalJob) -> int:
+    def submit(self, job: Any) -> int:
         """Send a job; returns the ticket for `collect`.
 
         Raises:
@@ -158,7 +204,7 @@ class RenderProcess:
         except (OSError, ValueError) as error:
             raise self._gone() from error
         ticket = self._next
-        if not isinstance(job, PartsJob):
+        if not isinstance(job, SILENT_JOBS):
             self._underway.append(ticket)
             self._next += 1
         return ticket

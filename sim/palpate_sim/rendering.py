@@ -1,8 +1,9 @@
 """Pictures of the cell by PyBullet's software renderer, in layers: fixtures (once), parts, arm.
 
 Each layer has its own client and is drawn anew only when it moved; layers are merged by depth. Drawing everything in
-one client would cost the table's pixels and the arm's meshes each time. `PartRenderer` gives the same pictures of a
-part without the arm, for training data.
+one client would cost the table's pixels and the arm's meshes each time. Parts are drawn white: what lies on their
+surface changes with every touch and is painted into the picture afterwards (sensors/rgbd.py). `PartRenderer` gives the
+same pictures of a part without the arm, for training data.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from palpate_sim.scene import Quaternion, add_part, load_arm, load_fixtures
 
 Array = NDArray[np.float64]
 
+WHITE: Point = (1.0, 1.0, 1.0)
 LIGHT = {"lightDirection": [0.3, 0.4, 1.0], "lightAmbientCoeff": 0.55, "lightDiffuseCoeff": 0.40,
          "lightSpecularCoeff": 0.05, "shadow": 0}  # fmt: skip
 """Diffuse lighting of the gantry; gloss is the sensor model's."""
@@ -40,7 +42,11 @@ class PartPose:
 
 @dataclass(frozen=True)
 class Picture:
-    """One noiseless picture: color (H, W, 3) uint8, depth (H, W) float32 m along the axis, label (H, W) uint8."""
+    """One noiseless picture with white parts.
+
+    Attributes:
+        color: (H, W, 3) uint8; depth_m: (H, W) float32 along the axis; label: (H, W) uint8, what is seen.
+    """
 
     color: NDArray[np.uint8]
     depth_m: NDArray[np.float32]
@@ -125,7 +131,7 @@ class CellRenderer:
             pybullet.removeBody(body, physicsClientId=self._parts.client)
         self._bodies = [
             add_part(
-                self._parts.client, part.shape, part.dimensions_m, 0.0, part.rgb, (0.0, 0.0, -1.0), (0, 0, 0, 1),
+                self._parts.client, part.shape, part.dimensions_m, 0.0, WHITE, (0.0, 0.0, -1.0), (0, 0, 0, 1),
                 collision=False,
             )
             for part in parts
@@ -168,22 +174,32 @@ class CellRenderer:
         return camera.sees(*self._spheres.spheres(np.array(joints[:7])))
 
 
+def part_places(points_m: NDArray[np.floating], mask: NDArray[np.bool_], pose: PartPose) -> Array:
+    """Places (K, 2), x and y in a part's frame, m, behind the pixels of a mask; points (H, W, 3) in the base frame."""
+    turn = np.reshape(pybullet.getMatrixFromQuaternion(pose.orientation), (3, 3))
+    return (points_m[mask] - np.asarray(pose.position)) @ turn[:, :2]
+
+
 @dataclass(frozen=True)
 class PartPictures:
     """Noiseless pictures of one part without the arm.
 
     Attributes:
-        color: (H, W, 3) uint8; depth_m: (H, W) float32; mask: (H, W) bool, the part; camera: their geometry.
+        shade: (H, W, 3) uint8, the part white; depth_m: (H, W) float32; mask: (H, W) bool, the part; camera: geometry.
+        places_m: (K, 2) x and y in the part's frame behind the pixels of the mask, row by row.
         thermal_points_m: (h, w, 3) float32 base frame; thermal_mask: (h, w) bool; thermal_camera: their geometry.
+        thermal_places_m: (k, 2) as `places_m` for the thermal mask.
     """
 
-    color: NDArray[np.uint8]
+    shade: NDArray[np.uint8]
     depth_m: NDArray[np.float32]
     mask: NDArray[np.bool_]
     camera: CameraGeometry
+    places_m: Array
     thermal_points_m: NDArray[np.float32]
     thermal_mask: NDArray[np.bool_]
     thermal_camera: CameraGeometry
+    thermal_places_m: Array
 
 
 class PartRenderer:
@@ -206,10 +222,13 @@ class PartRenderer:
         cell = self._renderer
         cell.set_parts([part])
         color = cell.picture(cell.color_camera, [pose], None)
+        mask = color.label == FIRST_PART
+        places = part_places(cell.color_camera.points(color.depth_m), mask, pose)
         thermal = cell.picture(cell.thermal_camera, [pose], None)
+        points, warm = cell.thermal_camera.points(thermal.depth_m), thermal.label == FIRST_PART
         return PartPictures(
-            color.color, color.depth_m, color.label == FIRST_PART, cell.color_camera.geometry,
-            cell.thermal_camera.points(thermal.depth_m), thermal.label == FIRST_PART, cell.thermal_camera.geometry,
+            color.color, color.depth_m, mask, cell.color_camera.geometry, places,
+            points, warm, cell.thermal_camera.geometry, part_places(points, warm, pose),
         )  # fmt: skip
 
 

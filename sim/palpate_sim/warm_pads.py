@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from palpate_agents.observation import Frame
 from palpate_sim.contact import PAD_SIDE_M
 from palpate_sim.devices import DeviceDraw
-from palpate_sim.sensors.thermal import HeatedTip, WarmSpot, pad_face_temperature, pad_flux_w_m2
+from palpate_sim.sensors.heat_contact import contact_resistance
+from palpate_sim.sensors.thermal import HeatedTip, WarmSpot, pad_course, warmth_at
 from palpate_sim.touch import PADS, Touch
 from palpate_sim.world import PartBody
 
@@ -23,7 +24,11 @@ THERMAL_CONTACT_N = 0.2
 
 @dataclass
 class _Mark:
-    """A touch in the part's frame: place, normal, first side; start s, dwell s (None: still touching), pad before."""
+    """A touch in the part's frame: place, normal, first side; start s, dwell s (None: still touching), pad before.
+
+    `warmth_k` is what earlier touches had left there, `resistance_m2k_w` lies between pad and part, `heat_j_m2` has
+    gone in so far.
+    """
 
     pad: int
     center: Array
@@ -32,6 +37,9 @@ class _Mark:
     start_s: float
     dwell_s: float | None
     pad_start_c: float
+    warmth_k: float
+    resistance_m2k_w: float
+    heat_j_m2: float = 0.0
 
 
 class WarmPads:
@@ -42,6 +50,8 @@ class WarmPads:
         self.heater = HeatedTip()
         self._marks: list[_Mark] = []
         self._touching: dict[int, _Mark] = {}
+        self._owed_j = np.zeros(2)
+        """Heat that ended touches drew since the heater's last step, J."""
 
     def new_part(self) -> None:
         """Forget the marks of the last part."""
@@ -64,33 +74,41 @@ class WarmPads:
             mark = self._touching.pop(pad)
             mark.dwell_s = time_s - mark.start_s
             if body is not None:
-                self.heater.face_c[pad] = self._face(body, mark, mark.dwell_s)
+                heat, self.heater.face_c[pad] = self._course(body, mark, mark.dwell_s)
+                self._owed_j[pad] += (heat - mark.heat_j_m2) * PAD_SIDE_M**2
         for pad, touch in pressed.items():
             if pad not in self._touching and body is not None:
                 self._begin(pad, touch, body, rotation, time_s)
 
     def _begin(self, pad: int, touch: Touch, body: PartBody, rotation: Array, time_s: float) -> None:
         turn = body.pose[:3, :3]
+        center = turn.T @ (touch.point - body.pose[:3, 3])
+        spot = body.touch.spot(center[:2], 0.5 * PAD_SIDE_M)
         mark = _Mark(
-            pad, turn.T @ (touch.point - body.pose[:3, 3]), turn.T @ touch.normal, turn.T @ rotation[:, 1], time_s,
-            None, float(self.heater.face_c[pad]),
+            pad, center, turn.T @ touch.normal, turn.T @ rotation[:, 1], time_s, None, float(self.heater.face_c[pad]),
+            warmth_at(touch.point, spot, self.spots(time_s, body), time_s, self._devices),
+            float(contact_resistance(spot)[0]),
         )  # fmt: skip
         self._marks.append(mark)
         self._touching[pad] = mark
 
-    def _face(self, body: PartBody, mark: _Mark, time_s: float) -> float:
-        return float(pad_face_temperature(body.touch.batch, self._devices, time_s, mark.pad_start_c, mark.pad)[0, 0])
+    def _course(self, body: PartBody, mark: _Mark, time_s: float) -> tuple[float, float]:
+        """Heat that went into the part, J/m2, and temperature of the face so long after the touch."""
+        heat, face = pad_course(
+            body.touch.batch, self._devices, time_s, mark.pad_start_c - mark.warmth_k, mark.pad, mark.resistance_m2k_w
+        )
+        return float(heat[0]), float(face[0]) + mark.warmth_k
 
     def advance(self, dt_s: float, time_s: float, body: PartBody | None) -> None:
-        """One step of the heater; the face of a touching pad follows the contact."""
-        contact, drawn = np.full(2, np.nan), np.zeros(2)
+        """One step of the heater; the face of a touching pad follows the contact, and the part draws its heat."""
+        contact, drawn = np.full(2, np.nan), self._owed_j / dt_s
+        self._owed_j = np.zeros(2)
         for pad, mark in self._touching.items():
             if body is None:
                 continue
-            age = time_s - mark.start_s
-            contact[pad] = self._face(body, mark, age)
-            flux = pad_flux_w_m2(body.touch.batch, self._devices, max(age, 0.01), mark.pad_start_c, pad)
-            drawn[pad] = float(flux[0, 0]) * PAD_SIDE_M**2
+            heat, contact[pad] = self._course(body, mark, time_s - mark.start_s)
+            drawn[pad] += (heat - mark.heat_j_m2) * PAD_SIDE_M**2 / dt_s
+            mark.heat_j_m2 = heat
         self.heater.advance(dt_s, self._ambient_c, contact, drawn)
 
     def spots(self, time_s: float, body: PartBody) -> tuple[WarmSpot, ...]:
@@ -106,10 +124,11 @@ class WarmPads:
                     tuple(center.tolist()),
                     mark.start_s,
                     dwell,
-                    mark.pad_start_c,
+                    mark.pad_start_c - mark.warmth_k,
                     mark.pad,
                     tuple(normal.tolist()),
                     float(np.arctan2(side[1], side[0])),
+                    mark.resistance_m2k_w,
                 )
             )
         return tuple(spots)

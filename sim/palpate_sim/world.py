@@ -18,7 +18,8 @@ from palpate_sim.geometry import cross, pose_matrix, quaternion_matrix, ray_dist
 from palpate_sim.kinematics import UrdfModel
 from palpate_sim.motion import PERIOD_S, ArmCommand
 from palpate_sim.objects import Part
-from palpate_sim.scene import Quaternion, add_part, load_fixtures
+from palpate_sim.scene import PartShapes, Quaternion, add_part, load_fixtures
+from palpate_sim.shapes import Point, center_of_mass_m
 from palpate_sim.touch import Touch, TouchModel
 
 Array = NDArray[np.float64]
@@ -29,6 +30,7 @@ WATER_ON_SILICONE = 0.75
 CLOSING_SPEED_M_S = 3.0
 """No tip and part come nearer to each other than that fast."""
 REST_GAP_M = 2e-5
+MIDDLE = (0.0, 0.0, 0.0)
 TOUCHED_MASS_KG, HELD_MASS_KG = 1.0, 0.1
 
 
@@ -40,7 +42,8 @@ class PartBody:
         part: its properties.
         body: id in PyBullet.
         touch: its contact laws.
-        position, orientation: newest pose (quaternion x, y, z, w).
+        position, orientation: newest pose of the part's frame (quaternion x, y, z, w).
+        center_m: (3,) centre of mass in the part's frame.
         look_again: per tool frame, the step at which it may touch at the earliest.
         mass_kg: the mass that it has in PyBullet now (`World._scale_masses`).
     """
@@ -52,6 +55,12 @@ class PartBody:
     orientation: Quaternion
     look_again: list[int]
     mass_kg: float
+    center_m: Point = (0.0, 0.0, 0.0)
+
+    @property
+    def center(self) -> Array:
+        """(3,) centre of mass, m, base frame."""
+        return quaternion_matrix(self.orientation) @ self.center_m + self.position
 
     @property
     def pose(self) -> Array:
@@ -87,6 +96,7 @@ class World:
         pybullet.setPhysicsEngineParameter(
             numSolverIterations=50, deterministicOverlappingPairs=1, physicsClientId=self.client
         )
+        self._shapes = PartShapes(self.client)
         self.fixtures = load_fixtures(self.client, model, collision=True)
         for bodies in self.fixtures.values():
             for body in bodies:
@@ -113,7 +123,11 @@ class World:
         """Lay a part flat on the table; it is at rest there, so no time passes."""
         position = (x, y, 0.5 * part.dimensions_m[2] + REST_GAP_M)
         orientation = yaw_quaternion(yaw_rad)
-        body = add_part(self.client, part.shape, part.dimensions_m, part.mass_kg, part.rgb, position, orientation)
+        center = center_of_mass_m(part.shape, part.dimensions_m)
+        body = add_part(
+            self.client, part.shape, part.dimensions_m, part.mass_kg, part.rgb, position, orientation,
+            visual=False, center_m=center, shapes=self._shapes,
+        )  # fmt: skip
         friction = material_friction(part)
         pybullet.changeDynamics(
             body, -1, lateralFriction=friction, spinningFriction=0.002, linearDamping=0.02, angularDamping=0.02,
@@ -124,7 +138,7 @@ class World:
                 self.arm.body, body, self.arm.links[link], -1, 0, physicsClientId=self.client
             )
         entry = PartBody(
-            part, body, TouchModel(part, rng), position, orientation, [0] * len(self._frames), part.mass_kg
+            part, body, TouchModel(part, rng), position, orientation, [0] * len(self._frames), part.mass_kg, center
         )
         self.parts.append(entry)
         return entry
@@ -143,9 +157,11 @@ class World:
         self._contacts = reading.contacts
         state = WorldState(reading, reading.wrench, reading.rotation, reading.origin)
         for entry in self.parts:
-            entry.position, entry.orientation = pybullet.getBasePositionAndOrientation(
-                entry.body, physicsClientId=self.client
-            )
+            place, entry.orientation = pybullet.getBasePositionAndOrientation(entry.body, physicsClientId=self.client)
+            if entry.center_m != MIDDLE:  # PyBullet's pose is that of the centre of mass
+                x, y, z = (place - quaternion_matrix(entry.orientation) @ entry.center_m).tolist()
+                place = (x, y, z)
+            entry.position = place
         self._touch(state)
         self._scale_masses(state)
         return state
@@ -192,7 +208,7 @@ class World:
             if mass > entry.part.mass_kg:
                 lift = (0.0, 0.0, (mass - entry.part.mass_kg) * GRAVITY_M_S2)
                 pybullet.applyExternalForce(
-                    entry.body, -1, lift, entry.position, pybullet.WORLD_FRAME, physicsClientId=self.client
+                    entry.body, -1, lift, entry.center.tolist(), pybullet.WORLD_FRAME, physicsClientId=self.client
                 )
 
     def _press(
@@ -211,7 +227,7 @@ class World:
 
     def _surface_velocity(self, entry: PartBody, point: Array) -> Array:
         linear, angular = pybullet.getBaseVelocity(entry.body, physicsClientId=self.client)
-        return np.array(linear) + cross(angular, point - entry.position)
+        return np.array(linear) + cross(angular, point - entry.center)
 
     def collision(self) -> str:
         """What the arm hits that it must not: a fixture, or a part with something else than the fingers; else empty."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from palpate_agents.encoders.features import FEATURE_NAMES, PartContext, extract
 from palpate_agents.observation import (
     CameraGeometry,
+    Modality,
     Outcome,
     Primitive,
     ProbeExecution,
@@ -188,3 +190,20 @@ def lift(rng=None, mass_kg=0.07, **fields):
     return execution(Primitive.LIFT, **fields), with_wrench(
         ProbeWindows(), times, np.tile([0.0, 0.0, -9.80665 * mass_kg], (len(times), 1)), rng
     )
+
+
+V, T, S, H = Modality.VISUAL, Modality.TACTILE, Modality.SPECTRAL, Modality.THERMAL
+
+
+def features_of(probe, context=None):
+    execution, windows = probe
+    context = (context or PartContext()).after(execution, windows)
+    return extract(execution, windows, context)
+
+
+def looked(**options) -> PartContext:
+    return PartContext().after(*look(**options))
+
+
+def column(features, modality, name):
+    return float(features.values[modality][FEATURE_NAMES[modality].index(name)])

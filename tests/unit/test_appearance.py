@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 
 from palpate_agents.materials import MATERIALS
-from palpate_sim.appearance import LOOKS, TEXTURE_PITCH_M, draw_appearance
+from palpate_sim import keyed
+from palpate_sim.appearance import BLACK, LABELS, LOOKS, TEXTURE_PITCH_M, TEXTURES, look_of
+from palpate_sim.objects import FORMULATIONS, draw_parts
 
-
-def draws(material, condition, count=300):
-    rng = np.random.default_rng(1)
-    return [draw_appearance(rng, material, condition) for _ in range(count)]
+KEYS = keyed.keys_of(1, range(400))
 
 
 def test_every_material_has_a_look_and_every_texture_a_pitch():
@@ -18,38 +17,49 @@ def test_every_material_has_a_look_and_every_texture_a_pitch():
         assert 0.0 <= look.clear_share <= 1.0
 
 
-@pytest.mark.parametrize("material", MATERIALS)
-def test_values_stay_in_their_ranges(material):
-    for condition in ("clean", "wet", "painted"):
-        for seen in draws(material, condition, 40):
-            assert all(0.0 < channel < 1.0 for channel in seen.rgb)
-            assert 0.0 <= seen.gloss <= 1.0
-            assert 0.0 <= seen.transparency < 1.0
-            low, high = TEXTURE_PITCH_M[LOOKS[material].texture[0]]
-            assert low * 0.999 <= seen.texture_pitch_m <= high * 1.001
+@pytest.mark.parametrize("material", MATERIALS + FORMULATIONS)
+@pytest.mark.parametrize("condition", ["clean", "painted", "aged"])
+def test_values_stay_in_their_ranges(material, condition):
+    seen = draw_parts(KEYS[:40], material, condition)
+    for colour in (seen.rgb, seen.coat_rgb, seen.label_rgb, seen.dirt_rgb):
+        assert np.all((colour > 0.0) & (colour < 1.0))
+    for share in (seen.gloss, seen.coat_gloss, seen.texture_contrast):
+        assert np.all((share >= 0.0) & (share <= 1.0))
+    assert np.all((seen.transparency >= 0.0) & (seen.transparency < 1.0))
+    low, high = TEXTURE_PITCH_M[look_of(material).texture[0]]
+    assert np.all((seen.texture_pitch_m >= low * 0.999) & (seen.texture_pitch_m <= high * 1.001))
+    assert {TEXTURES[k] for k in seen.texture} == {look_of(material).texture[0]}
 
 
-def test_black_hides_the_colour_and_paint_the_surface():
-    assert max(max(seen.rgb) for seen in draws("PE-HD", "black")) < 0.15
-    assert all(seen.transparency == 0.0 for seen in draws("PMMA", "black"))
-    painted = draws("CFRP", "painted")
-    assert all(seen.texture == "none" and seen.transparency == 0.0 for seen in painted)
-    # a painted part can have any paint, whatever it is made of
-    for channel in range(3):
-        ours = sorted(seen.rgb[channel] for seen in painted)
-        other = sorted(seen.rgb[channel] for seen in draws("Cu", "painted"))
-        assert np.median(ours) == pytest.approx(np.median(other), abs=0.08)
+def test_black_hides_the_colour():
+    black = draw_parts(KEYS, "PE-HD", "black")
+    assert black.rgb.max() < 0.15
+    assert np.mean(black.rgb, axis=0) == pytest.approx(BLACK, abs=0.01)
+    assert np.all(draw_parts(KEYS, "PMMA", "black").transparency == 0.0)
+    assert draw_parts(KEYS, "rPET-black", "clean").rgb.max() < 0.15
+
+
+def test_paint_and_labels_tell_nothing_about_the_material():
+    one, other = draw_parts(KEYS, "CFRP", "painted"), draw_parts(KEYS, "Cu", "painted")
+    for name in ("coat_rgb", "coat_gloss", "coat_emissivity", "coat_reflectance", "coat_um", "label_rgb", "dirt_rgb"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+    assert {tuple(colour) for colour in one.label_rgb} == set(LABELS)
+    # the body below keeps its look
+    assert np.array_equal(one.rgb, draw_parts(KEYS, "CFRP", "clean").rgb)
 
 
 def test_clear_shares_and_copper_is_red():
-    clear = np.mean([seen.transparency > 0.5 for seen in draws("PET", "clean")])
-    assert clear == pytest.approx(0.6, abs=0.08)
-    assert all(seen.transparency > 0.8 for seen in draws("glass", "clean", 40))
-    assert all(seen.transparency == 0.0 for seen in draws("ABS", "clean"))
-    assert all(seen.rgb[0] > seen.rgb[2] for seen in draws("Cu", "clean"))
+    assert np.mean(draw_parts(KEYS, "PET", "clean").transparency > 0.5) == pytest.approx(0.6, abs=0.06)
+    assert draw_parts(KEYS, "glass", "clean").transparency.min() > 0.8
+    assert np.all(draw_parts(KEYS, "ABS", "clean").transparency == 0.0)
+    copper = draw_parts(KEYS, "Cu", "clean").rgb
+    assert np.all(copper[:, 0] > copper[:, 2])
 
 
-def test_water_makes_glossy():
-    dry = np.mean([seen.gloss for seen in draws("MDF", "clean")])
-    wet = np.mean([seen.gloss for seen in draws("MDF", "wet")])
-    assert wet > dry + 0.3
+def test_age_turns_yellow_and_matt():
+    new, old = draw_parts(KEYS, "ABS", "clean"), draw_parts(KEYS, "ABS", "aged")
+    blue_over_red = old.rgb[:, 2] / old.rgb[:, 0]
+    assert np.all(blue_over_red < new.rgb[:, 2] / new.rgb[:, 0] + 1e-9)
+    assert np.corrcoef(blue_over_red / (new.rgb[:, 2] / new.rgb[:, 0]), old.age)[0, 1] < -0.6
+    assert np.all(old.gloss < new.gloss)
+    assert np.array_equal(draw_parts(KEYS, "glass", "aged").rgb, draw_parts(KEYS, "glass", "clean").rgb)

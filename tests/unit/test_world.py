@@ -27,7 +27,7 @@ from palpate_sim.world import World
 
 MODEL = UrdfModel()
 PLANNER = Planner(MODEL)
-TOOLS = (Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1)
+TOOLS = (Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1, Frame.SCRAPER_TIP)
 SIZES = {"block": (0.045, 0.06, 0.03), "cylinder": (0.045, 0.045, 0.03)}
 
 
@@ -147,8 +147,9 @@ def test_the_other_tips_stay_above_the_surface(frame):
         if other is frame:
             continue
         pose = sensor @ PLANNER.tool_in_sensor[other]
-        half = 0.0 if other is Frame.BALL_TIP else 0.006
-        lowest = pose[2, 3] - half * float(np.abs(pose[2, :2]).sum())
+        half = {Frame.BALL_TIP: 0.0, Frame.SCRAPER_TIP: 0.003}.get(other, 0.006)
+        across = np.abs(pose[2, :2])  # pads are square, the scraper is round
+        lowest = pose[2, 3] - half * float(np.linalg.norm(across) if other is Frame.SCRAPER_TIP else across.sum())
         assert lowest > 0.03 + 0.009
 
 
@@ -173,8 +174,9 @@ def test_clearance_spheres_enclose_the_meshes():
         outside = (np.linalg.norm(vertices[:, None] - centers, axis=2) - radii).min(axis=1)
         assert outside.max() < 0.003, link
     tips = np.array([PLANNER.tool_in_sensor[f][:3, 3] for f in (*TOOLS, Frame.FIBRE)])
-    center, radius = np.array(TOOL_SPHERES[0][:3]), TOOL_SPHERES[0][3]
-    assert np.all(np.linalg.norm(tips - center, axis=1) < radius)
+    spheres = np.array(TOOL_SPHERES)
+    inside = np.linalg.norm(tips[:, None] - spheres[:, :3], axis=2) < spheres[:, 3]
+    assert np.all(inside.any(axis=1))
 
 
 # Forces

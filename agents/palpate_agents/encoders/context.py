@@ -13,6 +13,7 @@ import numpy as np
 
 from palpate_agents.encoders.pads import PadTouch, pad_touch
 from palpate_agents.encoders.reading import Unusable
+from palpate_agents.encoders.surface_map import SurfaceView, same_part, surface_of
 from palpate_agents.errors import ModelError
 from palpate_agents.observation import CameraGeometry, FloatArray, Primitive, ProbeExecution, ProbeWindows
 from palpate_agents.segmentation import PartView, Region, region_around, segment
@@ -78,7 +79,8 @@ class PartContext:
         config: of the model that will read the features.
         table_height_m: z of the table, base frame.
         region: where a part may lie.
-        view: segmentation of the newest picture.
+        view: segmentation of the newest LOOK.
+        surface: the surface as last seen, in the box of `view`; None until a picture could be read.
         unloaded: wrenches with nothing touching, the newest of each pose of the sensor.
         thermal_c, thermal_camera: first thermal picture of the part, before anything touched it.
         pads: warm touches so far.
@@ -88,6 +90,7 @@ class PartContext:
     table_height_m: float = 0.0
     region: Region = field(default_factory=lambda: region_around((0.5, 0.0, 0.0)))
     view: PartView | None = None
+    surface: SurfaceView | None = None
     unloaded: tuple[UnloadedWrench, ...] = ()
     thermal_c: FloatArray | None = None
     thermal_camera: CameraGeometry | None = None
@@ -97,11 +100,11 @@ class PartContext:
         """Context with what this window adds. Call it before `extract` of the same window.
 
         A LOOK gives the segmentation and, the first time, the thermal picture of the untouched part; a DWELL how far
-        its pad cooled; the free part of any window but a LIFT's the wrench of the unloaded tool.
+        its pad cooled; the free part of any window but a LIFT's the wrench of the unloaded tool. Every picture that
+        shows the whole part gives its surface anew.
         """
-        changed: dict[str, Any] = {}
+        changed: dict[str, Any] = self._seen(execution, windows)
         if execution.primitive is Primitive.LOOK:
-            changed["view"] = segment(windows, self.table_height_m, self.region)
             if self.thermal_c is None and windows.thermal_c.ndim == 3 and len(windows.thermal_c):
                 changed["thermal_c"] = np.asarray(windows.thermal_c[-1], np.float64)
                 changed["thermal_camera"] = windows.thermal_camera
@@ -117,6 +120,22 @@ class PartContext:
             with suppress(Unusable):
                 changed["pads"] = (*self.pads, pad_touch(execution, windows))
         return replace(self, **changed) if changed else self
+
+    def _seen(self, execution: ProbeExecution, windows: ProbeWindows) -> dict[str, Any]:
+        """What the last picture of a window changes."""
+        look = execution.primitive is Primitive.LOOK
+        if not look and (self.view is None or not self.view.found or windows.color is None):
+            return {}
+        view = segment(windows, self.table_height_m, self.region)
+        changed: dict[str, Any] = {"view": view, "surface": None} if look else {}
+        if look or (self.view is not None and same_part(self.view, view)):
+            if not look and self.view is not None:  # the box stays, so that cells keep their places
+                view = replace(
+                    view, centroid_m=self.view.centroid_m, extent_m=self.view.extent_m, yaw_rad=self.view.yaw_rad
+                )
+            with suppress(Unusable):
+                changed["surface"] = surface_of(view, windows)
+        return changed
 
 
 def unloaded_wrench(execution: ProbeExecution, windows: ProbeWindows) -> UnloadedWrench | None:

@@ -28,7 +28,7 @@ __all__ = [
     "feature_names", "flatten", "mean_reliabilities", "summarise",
 ]  # fmt: skip
 
-FEATURE_VERSION = "2"
+FEATURE_VERSION = "3"
 """Raised with every change of a feature's meaning, name or order; a model of another version is refused."""
 
 _EXPECTED: dict[Primitive, tuple[Modality, ...]] = {

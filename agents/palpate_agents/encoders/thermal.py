@@ -36,7 +36,7 @@ MIN_STEP_K = 15.0
 PAD_HALF_M = 0.006
 MIN_PAIR_K = 10.0
 """Between two pads; with less the ratio of differences drowns in noise."""
-ARM_GONE_S = 0.3
+ARM_GONE_S = 0.5
 """After the dwell; before that the arm covers the spot."""
 COVERED_K = 2.0
 """Change of the ring around the spot that only the arm in front of it can make."""

@@ -1,32 +1,122 @@
-"""Visual features of a part: colour, gloss, texture, holes in depth, and size.
+"""Visual features of a part: colour, patches, gloss, texture, holes in depth, and size, from the map of its surface.
 
-Colours are also given relative to the bare table beside the part, which cancels exposure and white balance.
+Colours are relative to the bare table beside the part, which cancels exposure and white balance. The features are
+computed from the surface map alone, so that the batched environment, which has no pictures, has the same.
 """
 
 from __future__ import annotations
 
-import cv2
+from typing import Any
+
+import array_api_compat
 import numpy as np
-from numpy.typing import NDArray
 
 from palpate_agents.encoders.context import PartContext
 from palpate_agents.encoders.reading import Reading, Unusable, reading
+from palpate_agents.encoders.surface_map import LUMA, surface_of
 from palpate_agents.observation import Primitive, ProbeExecution, ProbeWindows
 
 NAMES: tuple[str, ...] = (
-    "red_fraction", "green_fraction", "blue_fraction",
-    "red_over_table", "green_over_table", "blue_over_table",
-    "lightness_p05_fraction", "lightness_p50_fraction", "lightness_p95_fraction",
-    "lab_a_mean", "lab_b_mean", "lab_a_std", "lab_b_std", "chroma_mean",
-    "saturation_fraction", "lightness_std_fraction", "texture_fine_fraction", "texture_coarse_fraction",
-    "gradient_anisotropy_fraction", "highlight_share_fraction", "highlight_excess_fraction", "dark_share_fraction",
-    "table_difference_lab", "depth_hole_fraction", "depth_roughness_mm",
+    "red_over_table", "green_over_table", "blue_over_table", "lightness_over_table", "table_difference_over_table",
+    "red_green_fraction", "yellow_blue_fraction", "chroma_fraction", "saturation_fraction",
+    "lightness_p05_over_table", "lightness_p50_over_table", "lightness_p95_over_table",
+    "lightness_spread_over_table", "red_green_spread_fraction", "yellow_blue_spread_fraction",
+    "patch_share_fraction", "patch_lightness_over_table", "dark_share_fraction",
+    "texture_fraction", "texture_p50_fraction", "highlight_share_fraction", "highlight_max_fraction",
+    "depth_hole_fraction", "depth_hole_max_fraction",
+    "height_mean_fraction", "height_spread_fraction", "outline_fill_fraction",
     "length_mm", "width_mm", "height_mm", "log10_volume_mm3", "fill_fraction",
 )  # fmt: skip
-"""In this order; fractions are dimensionless 0..1."""
+"""In this order. `over_table`: the bare table's lightness is 1; `patch`: cells whose colour is not the usual one."""
 
 MIN_PIXELS = 30
+SEEN = 0.05
+"""A cell of which less was seen has no say."""
+DARK, PATCH = 0.35, 0.25
+"""Over the table's lightness: below is dark; a cell farther than that from the median colour belongs to a patch."""
+LOW, MIDDLE, HIGH = 3, 32, 60
+"""Places of 5, 50 and 95 % among 64 sorted cells."""
 NOT_MEASURED = "not measured by this primitive"
+Array = Any
+
+
+def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
+    """Features of n parts; pure, through the array API.
+
+    Args:
+        views: (n, 8, 8, C) surface maps, `surface_map.CHANNELS`.
+        extent_m: (n, 3) length, width, height of the seen box, m.
+        volume_m3: (n,) seen volume, m3; NaN where unknown.
+
+    Returns:
+        (n, F) in the order of NAMES, in the type of `views`.
+    """
+    xp = np if isinstance(views, np.ndarray) else array_api_compat.array_namespace(views)
+    n = views.shape[0]
+    cells = xp.moveaxis(xp.reshape(views, (n, -1, views.shape[-1])), -1, 0)
+    seen, red, green, blue, texture, highlight, hole, height = (cells[k] for k in range(8))
+    seen = xp.where(seen > SEEN, seen, 0.0 * seen)
+    weight = seen / xp.clip(xp.sum(seen, axis=1), 1e-6, 64.0)[:, None]
+
+    def mean(values: Array) -> Array:
+        return xp.sum(weight * values, axis=1)
+
+    def spread(values: Array, middle: Array) -> Array:
+        return xp.sqrt(xp.clip(mean((values - middle[:, None]) ** 2), 0.0, 1e9))
+
+    def seen_only(values: Array, other: Array) -> Array:
+        return xp.where(seen > 0.0, values, other[:, None])
+
+    light = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    base = 1.0 / xp.clip(light, 0.03, 1e9)
+    red_green, yellow_blue = (red - green) * base, (0.5 * (red + green) - blue) * base
+    colour = [mean(values) for values in (red, green, blue, light)]
+    opponent = mean(red_green), mean(yellow_blue)
+    peak, low = xp.maximum(xp.maximum(red, green), blue), xp.minimum(xp.minimum(red, green), blue)
+    ordered = xp.sort(seen_only(light, colour[3]), axis=1)
+    middle = ordered[:, MIDDLE]
+    rough = texture * base
+    rough_mean = mean(rough)
+    difference = xp.abs(light - middle[:, None])
+    for values in (red_green, yellow_blue):
+        usual = xp.sort(seen_only(values, mean(values)), axis=1)[:, MIDDLE]
+        difference = difference + 0.5 * xp.abs(values - usual[:, None]) * light
+    strange = xp.clip((difference - PATCH) * (1.0 / PATCH), 0.0, 1.0) * weight
+    patch = xp.sum(strange, axis=1)
+    patch_light = xp.sum(strange * (light - middle[:, None]), axis=1) / xp.clip(patch, 0.02, 1.0)
+    height_mean = mean(height)
+    size = extent_m * 1e3
+    one = xp.ones_like(middle)
+    volume = volume_m3 * one
+    found = [
+        *colour,
+        xp.sqrt(sum((c - 1.0) ** 2 for c in colour[:3])),
+        *opponent,
+        mean(xp.sqrt(red_green**2 + yellow_blue**2)),
+        mean((peak - low) / xp.clip(peak, 0.03, 1e9)),
+        ordered[:, LOW],
+        middle,
+        ordered[:, HIGH],
+        spread(light, colour[3]),
+        spread(red_green, opponent[0]),
+        spread(yellow_blue, opponent[1]),
+        patch,
+        patch_light,
+        mean(xp.clip((DARK - light) * 10.0 + 0.5, 0.0, 1.0)),
+        rough_mean,
+        xp.sort(seen_only(rough, rough_mean), axis=1)[:, MIDDLE],
+        mean(highlight),
+        xp.max(highlight, axis=1),
+        mean(hole),
+        xp.max(hole, axis=1),
+        height_mean,
+        spread(height, height_mean),
+        xp.mean(seen, axis=1),
+        *(size[:, k] * one for k in range(3)),
+        xp.log10(xp.clip(volume * 1e9, 1.0, 1e15)),
+        volume / xp.clip(extent_m[:, 0] * extent_m[:, 1] * extent_m[:, 2], 1e-9, 1e9),
+    ]
+    return xp.stack(found, axis=-1)
 
 
 def extract_visual(execution: ProbeExecution, windows: ProbeWindows, context: PartContext) -> Reading:
@@ -38,74 +128,11 @@ def extract_visual(execution: ProbeExecution, windows: ProbeWindows, context: Pa
         raise Unusable("missing: no colour picture")
     if view is None or not view.found:
         raise Unusable(view.reason if view is not None else "no segmentation")
-    color = np.ascontiguousarray(windows.color)
-    if color.shape != (*view.mask.shape, 3):
-        raise Unusable(f"wrong size: picture {color.shape}, segmentation {view.mask.shape}")
-    if color.min() == color.max():
-        raise Unusable("every pixel of the colour picture is the same")
-    rows, cols = np.nonzero(view.mask)
-    box = (slice(max(rows.min() - 4, 0), rows.max() + 5), slice(max(cols.min() - 4, 0), cols.max() + 5))
-    mask = view.mask[box]
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
-    if inner.sum() < MIN_PIXELS:
-        inner = mask
-    found = _colour(color, color[box], inner, view.table_mask)
-    length, width, height = view.extent_m
-    found |= {
-        "depth_hole_fraction": view.hole_fraction,
-        "depth_roughness_mm": view.roughness_m * 1e3,
-        "length_mm": length * 1e3,
-        "width_mm": width * 1e3,
-        "height_mm": height * 1e3,
-        "log10_volume_mm3": np.log10(max(view.volume_m3 * 1e9, 1.0)) if np.isfinite(view.volume_m3) else np.nan,
-        "fill_fraction": view.volume_m3 / max(length * width * height, 1e-9),
-    }
+    surface = context.surface or surface_of(view, windows)
+    values = features_of_view(
+        surface.values[None].astype(np.float64), np.array([view.extent_m]), np.array([view.volume_m3])
+    )
+    found = dict(zip(NAMES, values[0].tolist(), strict=True))
     if view.touching:
         return reading(NAMES, found, 0.3, view.reason)
-    return reading(NAMES, found, 1.0 if mask.sum() >= 4 * MIN_PIXELS else 0.6)
-
-
-def _colour(
-    picture: NDArray[np.uint8], crop: NDArray[np.uint8], inner: NDArray[np.bool_], table_mask: NDArray[np.bool_]
-) -> dict[str, float]:
-    """Colour, texture and gloss of the part's inner pixels (`crop` and `inner` around the part)."""
-    lab = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2LAB).astype(np.float64)
-    lightness, a, b = lab[..., 0] / 255.0, lab[..., 1] - 128.0, lab[..., 2] - 128.0
-    rgb = crop[inner].astype(np.float64) / 255.0
-    mean = rgb.mean(axis=0)
-    light = lightness[inner]
-    p05, p50, p95 = (float(p) for p in np.percentile(light, [5, 50, 95]))
-    peak, low = rgb.max(axis=1), rgb.min(axis=1)
-    fine = lightness - cv2.GaussianBlur(lightness, (0, 0), 1.0)
-    coarse = cv2.GaussianBlur(lightness, (0, 0), 1.0) - cv2.GaussianBlur(lightness, (0, 0), 4.0)
-    gy, gx = (np.asarray(g)[inner] for g in np.gradient(lightness))
-    xx, yy, xy = np.mean(gx**2), np.mean(gy**2), np.mean(gx * gy)
-    found = {
-        "red_fraction": mean[0],
-        "green_fraction": mean[1],
-        "blue_fraction": mean[2],
-        "lightness_p05_fraction": p05,
-        "lightness_p50_fraction": p50,
-        "lightness_p95_fraction": p95,
-        "lab_a_mean": a[inner].mean(),
-        "lab_b_mean": b[inner].mean(),
-        "lab_a_std": a[inner].std(),
-        "lab_b_std": b[inner].std(),
-        "chroma_mean": np.hypot(a[inner], b[inner]).mean(),
-        "saturation_fraction": float(np.mean((peak - low) / np.maximum(peak, 0.02))),
-        "lightness_std_fraction": light.std(),
-        "texture_fine_fraction": fine[inner].std(),
-        "texture_coarse_fraction": coarse[inner].std(),
-        "gradient_anisotropy_fraction": np.hypot(xx - yy, 2 * xy) / max(xx + yy, 1e-9),
-        "highlight_share_fraction": float(np.mean(light > p50 + 0.15)),
-        "highlight_excess_fraction": float(light.max() - p50),
-        "dark_share_fraction": float(np.mean(light < 0.15)),
-    }
-    if table_mask.sum() >= MIN_PIXELS:
-        table = np.median(picture[table_mask].astype(np.float64) / 255.0, axis=0)
-        ratio = mean / np.maximum(table, 0.02)
-        found |= {"red_over_table": ratio[0], "green_over_table": ratio[1], "blue_over_table": ratio[2]}
-        pixel = np.round(table * 255.0).astype(np.uint8).reshape(1, 1, 3)
-        reference = np.asarray(cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB), np.float64).ravel()
-        found["table_difference_lab"] = float(np.linalg.norm(lab[inner].mean(axis=0) - reference))
-    return found
+    return reading(NAMES, found, 1.0 if view.mask.sum() >= 4 * MIN_PIXELS else 0.6)

@@ -20,6 +20,13 @@ CUT_OFF_C = 85.0
 RECOVERY_S = 1.5
 """Time in which a pad's face comes back to its block's temperature after a touch; assumed."""
 THERMISTOR_NOISE_K = 0.03
+HEATER_PERIOD_S = 0.1
+TOUCH_DELAY_S = 0.003
+"""From the true touch to its detection."""
+RELEASE_S = (0.015, 0.03)
+"""The pad leaves the part so long after the dwell that was asked for."""
+APPROACH_S = (0.19, 0.22)
+"""A window begins so long before the touch, where the approach became steady."""
 
 
 def heater_power(setpoint_c: Array, block_c: Array, ambient_c: float) -> Array:

@@ -1,201 +1,193 @@
-"""NIR reflectance, 900 to 1700 nm: Kubelka-Munk bulk, coat, surface, water film, and a DLP spectrometer.
+"""The NIR spectrometer: raw counts of a DLP scanner with its fibre, and reflectance over a dark and a white reference.
 
-Order of the light: substrate (scattering bulk, clear bulk or metal), coat, surface (Saunderson), water film, geometry,
-device. Black parts are blind because `K/S` of carbon black (20 to 50) leaves no light. See `docs/physics.md`.
+What a spot reflects is in `nir_physics`. The device adds geometry (stand-off, tilt), its lamp and detector, dark level,
+noise, saturation, the noise of its two references (one set per device, the same in all its scans), an error of its
+wavelength axis and one of its gain. The usual device ends at 1700 nm and loses the strongest C-H bands of PE and PVC;
+one with an extended detector (`axis_end_nm` 2150) has the same channels and more. See `docs/physics.md`.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from palpate_sim.contact import Array
-from palpate_sim.devices import DeviceDraw
-from palpate_sim.objects import PartBatch
+from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.sensors.nir_physics import (
+    TABLE_REFLECTANCE,
+    kubelka_munk,
+    kubelka_munk_inverse,
+    reflectance,
+    saunderson,
+    saunderson_inverse,
+)
+
+__all__ = [
+    "EXTENDED_NM", "TABLE_REFLECTANCE", "WAVELENGTH_NM", "Scan", "axis_of", "kubelka_munk", "kubelka_munk_inverse",
+    "measure", "measure_table", "noise_shape", "reflectance", "saunderson", "saunderson_inverse", "scan",
+    "spot_radius_m",
+]  # fmt: skip
 
 WAVELENGTH_NM: NDArray[np.float64] = np.linspace(900.0, 1700.0, 228)
 """Reported axis: 228 channels of a DLP NIR scanner."""
+END_NM, EXTENDED_END_NM = 1700.0, 2150.0
+EXTENDED_NM: NDArray[np.float64] = 900.0 + (WAVELENGTH_NM[1] - WAVELENGTH_NM[0]) * np.arange(356)
+"""Axis of a device with an extended detector: the channels of the usual one, and 128 more, to 2151 nm."""
 
 NOMINAL_STANDOFF_M = 0.010
 RANGE_M = 0.06
 """A collimating head on the fibre: a quarter of the light is left at 0.1 m; assumed."""
-RESOLUTION_NM = 10.0  # full width of the slit function
-TABLE_REFLECTANCE = 0.6  # inside, of what lies behind a clear part; assumed
-REFRACTIVE_INDEX = 1.5
-SURFACE_EXTERNAL = ((REFRACTIVE_INDEX - 1.0) / (REFRACTIVE_INDEX + 1.0)) ** 2
-"""Fresnel reflection of collimated light from outside, 0.04 (Saunderson's k1)."""
-SURFACE_INTERNAL = 0.596
-"""Reflection of diffuse light from inside at n = 1.5 (Saunderson's k2; Orchard 1969)."""
-CLEAR_BASE_PER_MM = 1e-3
-CLEAR_CERAMIC_FACTOR = 0.05  # iron in soda-lime glass absorbs about 0.01 per mm at 1050 nm, assumed
-COAT_BANDS = np.array([[1190.0, 0.45, 50.0], [1410.0, 0.35, 60.0], [1690.0, 1.0, 50.0]])
-"""Binder of a paint (acrylic, alkyd): C-H bands near those of PMMA, assumed."""
 
-WATER_NM = np.array(
-    [850, 900, 925, 950, 970, 1000, 1050, 1100, 1130, 1160, 1190, 1230, 1260, 1300, 1340, 1380,
-     1400, 1420, 1450, 1480, 1510, 1550, 1600, 1650, 1700, 1750]
-)  # fmt: skip
-WATER_PER_CM = np.array(
-    [0.043, 0.068, 0.144, 0.39, 0.46, 0.36, 0.14, 0.19, 0.36, 0.98, 1.2, 1.05, 0.95, 1.15, 2.1, 6.5,
-     12.4, 20.5, 28.6, 25.0, 16.5, 9.9, 6.7, 5.5, 5.6, 6.6]
-)  # fmt: skip
-"""Napierian absorption of water (Hale and Querry 1973; Kou, Labrie and Chylek 1993 above 1100 nm), rounded."""
-WATER_PATH = 2.2
-"""Path through a film over its thickness: twice, and a little for oblique light."""
+SPOT_M, SPOT_SPREAD = 0.004, 0.35
+"""Diameter of what the fibre sees at its tip, and how it grows with the stand-off; assumed."""
+
+FULL_SCALE = 65535.0  # counts at which the detector's converter ends
+WHITE_SHARE = 0.6  # of full scale, where the white reference peaks after the exposure was set; assumed
+DARK_SHARE = 0.02  # of full scale without light; assumed
+DARK_DRIFT = 2e-4  # of the white's counts, standard deviation since the dark reference was taken; assumed
+REFERENCE_SCANS = 16  # averaged for each reference; assumed
+LEVEL_SCATTER, TILT_SCATTER = 0.02, 0.01  # between two placements of the fibre; assumed
+SCAN_NUMBERS = 3
+"""Standard normal numbers of a scan beside those of its channels: level, tilt, dark drift."""
+_PLACES = 1 << 14
 
 
-def kubelka_munk(q: Array) -> Array:
-    """Reflectance of an opaque scattering body, `1 + q - sqrt(q^2 + 2 q)`, `q = K/S`; stable for large q."""
-    return 1.0 / (1.0 + q + np.sqrt(q * q + 2.0 * q))
+class Scan(NamedTuple):
+    """Counts of a scan and of the two references, each (N, C)."""
+
+    counts: Array
+    dark: Array
+    white: Array
+
+    @property
+    def reflectance(self) -> Array:
+        """(N, C), 1 = white reference."""
+        return (self.counts - self.dark) / (self.white - self.dark)
 
 
-def kubelka_munk_inverse(reflectance: Array | float) -> Array:
-    """`K/S = (1-R)^2 / (2 R)`."""
-    r = np.asarray(reflectance, float)
-    return (1.0 - r) ** 2 / (2.0 * r)
+def axis_of(axis_end_nm: float) -> NDArray[np.float64]:
+    """(C,) reported axis of a device, nm."""
+    return EXTENDED_NM if axis_end_nm > END_NM else WAVELENGTH_NM
 
 
-def saunderson(internal: Array) -> Array:
-    """Diffuse reflectance seen from outside of an internal one: Fresnel losses on the way in and on the way out."""
-    return (1.0 - SURFACE_EXTERNAL) * (1.0 - SURFACE_INTERNAL) * internal / (1.0 - SURFACE_INTERNAL * internal)
+def spot_radius_m(standoff_m: Array | float) -> Any:
+    """Radius of the spot that the fibre sees from a distance, m, for `surface.spot_batch`."""
+    return 0.5 * (SPOT_M + SPOT_SPREAD * standoff_m)
 
 
-def saunderson_inverse(measured: Array) -> Array:
-    """Internal reflectance of one that was measured without its mirror reflection (the catalogue's, a paint's)."""
-    return measured / ((1.0 - SURFACE_EXTERNAL) * (1.0 - SURFACE_INTERNAL) + SURFACE_INTERNAL * measured)
+def noise_shape(wavelength_nm: Array, axis_end_nm: float = END_NM) -> Array:
+    """(C,) noise over that at mid range: detector and lamp fade over the last 100 nm at both ends; assumed."""
+    end = np.maximum((1000.0 - wavelength_nm) / 100.0, (wavelength_nm - axis_end_nm + 100.0) / 100.0)
+    return 1.0 + 1.5 * np.clip(end, 0.0, 1.0) ** 2
 
 
-def body_q(measured: Array) -> Array:
-    """`K/S` inside a body whose measured reflectance is given."""
-    return kubelka_munk_inverse(saunderson_inverse(measured))
+@lru_cache(maxsize=4)
+def _response(channels: int) -> NDArray[np.float64]:
+    """(2, C) counts of a white tile over their peak, for the usual device and for the extended one."""
+    axis = EXTENDED_NM[:channels]
+    return np.stack([1.0 / noise_shape(axis, end) for end in (END_NM, EXTENDED_END_NM)])
 
 
-def band_sum(bands: Array, wavelength_nm: Array) -> Array:
-    """Sum of the bands as seen through the slit.
-
-    Args:
-        bands: (..., B, 3) centre nm, relative depth, full width nm.
-        wavelength_nm: (C,) true wavelength.
-
-    Returns:
-        (..., C); a band narrower than the slit loses height, not area.
-    """
-    width = np.hypot(bands[..., 2], RESOLUTION_NM)
-    height = bands[..., 1] * bands[..., 2] / width
-    offset = (wavelength_nm - bands[..., 0, None]) / width[..., None]
-    return np.einsum("...b,...bc->...c", height, np.exp(-4.0 * np.log(2.0) * offset**2))
+@lru_cache(maxsize=1)
+def _reference_noise() -> NDArray[np.float64]:
+    """A fixed run of standard normal numbers; a device's two references begin at two places of it."""
+    numbers = np.random.default_rng(1).permutation(ndtri((np.arange(_PLACES) + 0.5) / _PLACES))
+    return np.concatenate([numbers, numbers[: len(EXTENDED_NM)]])
 
 
-def water_transmission(film_um: Array, wavelength_nm: Array) -> Array:
-    """(N, C) share of light that comes back through a film, `exp(-mu 2.2 d)`.
-
-    Args:
-        film_um: (N,) thickness, micrometres.
-        wavelength_nm: (C,).
-    """
-    absorption = np.exp(np.interp(wavelength_nm, WATER_NM, np.log(WATER_PER_CM)))
-    return np.exp(-WATER_PATH * 1e-4 * film_um[:, None] * absorption)
+def _column(value: Array | float) -> Array | float:
+    """A device's number, or (N, 1) of many devices."""
+    return value if isinstance(value, float | int) or value.ndim == 0 else value[:, None]
 
 
-def substrate_reflectance(batch: PartBatch, wavelength_nm: Array) -> Array:
-    """(N, C) internal reflectance of the uncoated body: scattering, clear, or metal."""
-    shape = band_sum(batch.nir_bands, wavelength_nm)
-    metal = batch.base_reflectance[:, None] * np.maximum(1.0 - shape, 0.0)
-    q = body_q(batch.base_reflectance)[:, None] + batch.carbon_black_q[:, None]
-    scattering = kubelka_munk(q + batch.band_strength[:, None] * shape)
-    return np.where(batch.metal[:, None], metal, _mix_clear(batch, shape, scattering))
+def true_wavelength(devices: Any, channels: int, like: Array) -> Array:
+    """(C,) of one device or (N, C) of many: where the channels really look, nm."""
+    return constant(EXTENDED_NM[:channels], like) + _column(devices.wavelength_shift_nm)
 
 
-def _mix_clear(batch: PartBatch, shape: Array, scattering: Array) -> Array:
-    """Clear parts: Beer-Lambert twice through the material, the table behind; translucent ones in between."""
-    wall = np.minimum(2.0 * batch.wall_thickness_m, batch.dimensions_m[:, 2])
-    scale = np.where(batch.ceramic, CLEAR_CERAMIC_FACTOR, 1.0) * batch.clear_absorption_per_mm
-    absorption = CLEAR_BASE_PER_MM + scale[:, None] * shape
-    clear = TABLE_REFLECTANCE * np.exp(-2.0 * absorption * 1e3 * wall[:, None])
-    share = batch.transparency[:, None]
-    return share * clear + (1.0 - share) * scattering
+def scan(seen: Array, devices: Any, standoff_m: Array | float, angle_rad: Array | float, numbers: Array) -> Scan:
+    """Raw counts of a noiseless reflectance, and the references of the device.
 
-
-def coated_reflectance(batch: PartBatch, substrate: Array, wavelength_nm: Array) -> Array:
-    """(N, C) of a coat on a substrate, `R0 + t Rg / (1 - R0 Rg)`.
-
-    `t` is the share of the substrate's light that returns through the coat (both ways); the coat itself reflects what
-    its one-way transmission `sqrt(t)` leaves of an opaque coat. An uncoated part has t = 1 and R0 = 0.
-    """
-    share = batch.paint_transmission[:, None]
-    q = body_q(batch.coat_reflectance)[:, None]
-    opaque = kubelka_munk(q + batch.coat_band_strength[:, None] * band_sum(COAT_BANDS, wavelength_nm)[None])
-    coat = (1.0 - np.sqrt(share)) * opaque
-    return coat + share * substrate / (1.0 - coat * substrate)
-
-
-def surface_reflectance(internal: Array, specular_share: Array) -> Array:
-    """Saunderson: what a fibre sees of an internal reflectance through the surface of a polymer or glass.
+    Noise is the detector's: the same in all channels and at all levels, a dark detector included.
 
     Args:
-        internal: (N, C).
-        specular_share: (N,) share of the mirror reflection that the fibre collects.
+        seen: (N, C) at the true wavelengths.
+        devices: one for all, or N of them.
+        standoff_m: distance of the fibre, one or (N,), m; light falls off over `RANGE_M`.
+        angle_rad: tilt of the fibre against the normal, one or (N,).
+        numbers: (N, C + SCAN_NUMBERS) standard normal.
     """
-    return SURFACE_EXTERNAL * specular_share[:, None] + saunderson(internal)
+    xp = namespace(seen)
+    channels = seen.shape[1]
+    falloff = (1.0 + (NOMINAL_STANDOFF_M / RANGE_M) ** 2) / (1.0 + (constant(standoff_m, seen) / RANGE_M) ** 2)
+    level = falloff * xp.cos(constant(angle_rad, seen)) * (1.0 + LEVEL_SCATTER * numbers[:, channels])
+    level = level * devices.spectral_gain
+    tilt = constant((EXTENDED_NM[:channels] - 1300.0) / 400.0, seen) * TILT_SCATTER
+    shape = level[:, None] + (level * numbers[:, channels + 1])[:, None] * tilt
+    response = constant(_response(channels), seen)
+    end = devices.axis_end_nm
+    lamp = response[int(end > END_NM)] if isinstance(end, float | int) else response[_integers(end > END_NM)]
+    peak, dark = WHITE_SHARE * FULL_SCALE, DARK_SHARE * FULL_SCALE
+    noise = peak / _column(devices.spectral_snr)
+    drift = dark + peak * DARK_DRIFT * numbers[:, channels + 2]
+    lamp = peak * lamp
+    counts = drift[:, None] + lamp * shape * seen + noise * numbers[:, :channels]
+    dark_noise, white_noise = _reference_numbers(devices, channels, seen)
+    of_mean = noise / REFERENCE_SCANS**0.5
+    # maximum and minimum: a clip costs five times as much on the short arrays of one scan
+    counts = xp.minimum(xp.maximum(counts, constant(0.0, counts)), constant(FULL_SCALE, counts))
+    return Scan(counts, dark + of_mean * dark_noise, (lamp + dark) + of_mean * white_noise)
 
 
-def reflectance(batch: PartBatch, wavelength_nm: Array, angle_rad: Array | float = 0.0) -> Array:
-    """(N, C) noiseless reflectance over a white tile at true wavelengths, before geometry and device."""
-    internal = coated_reflectance(batch, substrate_reflectance(batch, wavelength_nm), wavelength_nm)
-    mirror = batch.gloss * np.exp(-((np.asarray(angle_rad) / 0.1) ** 2))
-    bare_metal = batch.metal & (batch.paint_transmission >= 1.0)
-    # A bare metal is its own surface: rough metal scatters to the fibre, a mirror does so only when square to it.
-    metal = internal * (1.0 - 0.7 * batch.gloss + 0.7 * mirror)[:, None]
-    seen = np.where(bare_metal[:, None], metal, surface_reflectance(internal, 0.1 + 0.9 * mirror))
-    return seen * water_transmission(batch.film_um, wavelength_nm)
+def _integers(values: Array) -> Array:
+    xp = namespace(values)
+    return values.astype(np.int64) if xp is np else xp.astype(values, xp.int64)
 
 
-def noise_shape(wavelength_nm: Array) -> Array:
-    """(C,) noise over that at mid range: an InGaAs detector and its lamp fade towards both ends; assumed."""
-    edge = np.clip(np.maximum((1000.0 - wavelength_nm) / 100.0, (wavelength_nm - 1600.0) / 100.0), 0.0, 1.0)
-    return 1.0 + 1.5 * edge**2
+def _reference_numbers(devices: Any, channels: int, like: Array) -> tuple[Array, Array]:
+    """Standard normal numbers of the dark and of the white reference, each (C,) of one device or (N, C)."""
+    table, place = constant(_reference_noise(), like), devices.reference_place * _PLACES
+    if isinstance(place, float | int):
+        first, second = int(place), int(place % 1.0 * _PLACES)
+        return table[first : first + channels], table[second : second + channels]
+    xp = namespace(place)
+    along = xp.arange(channels, device=place.device)[None, :]
+    first, second = _integers(place), _integers(place % 1.0 * _PLACES)
+    return table[first[:, None] + along], table[second[:, None] + along]
 
 
 def measure(
-    batch: PartBatch,
-    devices: DeviceDraw,
-    standoff_m: Array | float,
-    angle_rad: Array | float,
-    rng: np.random.Generator,
+    batch: Any, devices: Any, standoff_m: Array | float, angle_rad: Array | float, rng: np.random.Generator
 ) -> Array:
-    """One scan of each part.
+    """One scan of each part, on the device's axis (`axis_of(devices.axis_end_nm)`).
 
     Args:
-        batch: N parts.
-        devices: wavelength shift, gain and noise of the spectrometer.
-        standoff_m: distance of the fibre, one or (N,), m; light falls off over `RANGE_M`.
-        angle_rad: tilt of the fibre against the normal, one or (N,).
+        batch: N parts or spots.
+        devices: the spectrometer, one for all.
+        standoff_m: as for `scan`.
+        angle_rad: as for `scan`.
         rng: noise.
 
     Returns:
-        (N, C) reflectance on the reported axis `WAVELENGTH_NM`, 1 = white tile at the nominal stand-off.
+        (N, C) reflectance, 1 = white tile at the nominal stand-off.
     """
-    seen = reflectance(batch, WAVELENGTH_NM + devices.wavelength_shift_nm, angle_rad)
-    return _scan(seen, devices, standoff_m, angle_rad, rng)
+    channels = len(axis_of(devices.axis_end_nm))
+    wavelength = true_wavelength(devices, channels, batch.base_reflectance)
+    seen = reflectance(batch, wavelength, angle_rad)
+    return _reported(seen, devices, standoff_m, angle_rad, rng)
 
 
-def measure_table(
-    devices: DeviceDraw, standoff_m: float, angle_rad: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def measure_table(devices: Any, standoff_m: float, angle_rad: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """(C,) one scan of the grey table, which has no bands; arguments as for `measure`."""
-    seen = np.full((1, len(WAVELENGTH_NM)), saunderson(np.array(TABLE_REFLECTANCE)))
-    return _scan(seen, devices, standoff_m, angle_rad, rng)[0]
+    seen = np.full((1, len(axis_of(devices.axis_end_nm))), saunderson(TABLE_REFLECTANCE))
+    return _reported(seen, devices, standoff_m, angle_rad, rng)[0]
 
 
-def _scan(
-    seen: Array, devices: DeviceDraw, standoff_m: Array | float, angle_rad: Array | float, rng: np.random.Generator
+def _reported(
+    seen: Array, devices: Any, standoff_m: Array | float, angle_rad: Array | float, rng: np.random.Generator
 ) -> Array:
-    """(N, C) what a spectrometer reports of a noiseless reflectance: geometry, small tilt of the level, noise, gain."""
-    count = len(seen)
-    distance = np.broadcast_to(np.asarray(standoff_m, float), (count,))
-    falloff = (1.0 + (NOMINAL_STANDOFF_M / RANGE_M) ** 2) / (1.0 + (distance / RANGE_M) ** 2)
-    geometry = falloff * np.cos(np.broadcast_to(np.asarray(angle_rad, float), (count,)))
-    placed = geometry * (1.0 + 0.02 * rng.standard_normal(count))
-    tilt = 1.0 + 0.01 * rng.standard_normal(count)[:, None] * (WAVELENGTH_NM - 1300.0) / 400.0
-    noise = noise_shape(WAVELENGTH_NM) / devices.spectral_snr * rng.standard_normal(seen.shape)
-    return devices.spectral_gain * (placed[:, None] * tilt * seen + noise)
+    numbers = rng.standard_normal((seen.shape[0], seen.shape[1] + SCAN_NUMBERS))
+    return scan(seen, devices, standoff_m, angle_rad, numbers).reflectance

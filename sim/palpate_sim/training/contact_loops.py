@@ -10,14 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from palpate_sim.guarded import CONTROL_BANDWIDTH_HZ, STIFFNESS_RANGE_N_M, approach_speed
+from palpate_sim.guarded import (
+    CAUGHT_SHARE,
+    CONTROL_BANDWIDTH_HZ,
+    LOST_PERIODS,
+    SLIDE_ACCELERATION_M_S2,
+    STIFFNESS_RANGE_N_M,
+    approach_speed,
+)
 from palpate_sim.motion import PERIOD_S, MotionLimits
 
 Array = NDArray[np.floating]
 
-SLIDE_ACCELERATION_M_S2 = 0.4
 FREE_S = 0.45
 """Free approach before the touch; a window begins 0.4 s before it."""
 
@@ -137,12 +143,22 @@ class GuardedLoop:
         self.anchor_travel = np.where(anchor, self.travel, self.anchor_travel)
         self.anchor_force = np.where(anchor, self.measured, self.anchor_force)
 
-    def hold(self, force_n: float, seconds: float, rate_n_s: float, depth_m: float) -> NDArray[np.int64]:
-        """Ramp to a force and hold it; returns the (N,) row at which each was done."""
+    def hold(
+        self, force_n: ArrayLike, seconds: ArrayLike, rate_n_s: float, depth_m: float
+    ) -> NDArray[np.int64]:
+        """Ramp to a force and hold it; returns the (N,) row at which each was done.
+
+        Args:
+            force_n: wanted, one or (N,).
+            seconds: at that force, one or (N,).
+            rate_n_s: of the ramp.
+            depth_m: deepest travel below the touch.
+        """
+        force_n, seconds = np.asarray(force_n, float), np.asarray(seconds, float)
         deepest = self.contact + depth_m
         reference, held = np.maximum(self.measured, 0.0), np.zeros(self.count)
         done = np.full(self.count, -1, np.int64)
-        longest = round((force_n / rate_n_s + seconds + 1.5) / PERIOD_S)
+        longest = round((float(np.max(force_n)) / rate_n_s + float(np.max(seconds)) + 1.5) / PERIOD_S)
         for _ in range(longest):
             active = (done < 0) & ~self.limited & (self.touched >= 0)
             if not active.any():
@@ -174,31 +190,42 @@ class GuardedLoop:
         return np.where(done < 0, self.row, done)
 
     def slide(
-        self, length_m: Array, speed_m_s: float, force_n: float, friction: Callable[[Array, Array, float], Array]
+        self,
+        length_m: Array,
+        speed_m_s: ArrayLike,
+        force_n: ArrayLike,
+        friction: Callable[[Array, Array, Array, float], Array],
     ) -> NDArray[np.int64]:
-        """Slide under a normal force; returns the (N,) row at which each was done.
+        """Slide under a normal force; returns the (N,) row at which each was done, had lost contact, or had caught.
 
         Args:
             length_m: (N,) distance.
-            speed_m_s: top speed.
-            force_n: normal force.
-            friction: normal force N (N,), speed m/s (N,), time since the start s -> friction N (N,).
+            speed_m_s: top speed, one or (N,).
+            force_n: normal force, one or (N,).
+            friction: normal force N (N,), speed m/s (N,), slid distance m (N,), time since the start s -> friction N.
         """
+        speed = np.broadcast_to(np.asarray(speed_m_s, float), length_m.shape)
+        force = np.broadcast_to(np.asarray(force_n, float), length_m.shape)
         deepest = self.contact + self.limits.press_depth_m
-        velocity, done, start = np.zeros(self.count), np.full(self.count, -1, np.int64), self.row
-        for _ in range(round((float(length_m.max()) / speed_m_s + 1.0) / PERIOD_S)):
+        gain = 2.0 * np.pi * CONTROL_BANDWIDTH_HZ
+        change = SLIDE_ACCELERATION_M_S2 * PERIOD_S
+        velocity, climb, lost = np.zeros(self.count), np.zeros(self.count), np.zeros(self.count, int)
+        done, start = np.full(self.count, -1, np.int64), self.row
+        for _ in range(round((float((length_m / speed).max()) + 1.0) / PERIOD_S)):
             active = (done < 0) & ~self.limited & (self.touched >= 0)
             if not active.any():
                 break
             left = np.maximum(length_m - self.along, 0.0)
-            slowing = np.sqrt(2.0 * SLIDE_ACCELERATION_M_S2 * left) + 1e-4
-            faster = np.minimum(velocity + SLIDE_ACCELERATION_M_S2 * PERIOD_S, speed_m_s)
-            velocity = np.where(active, np.minimum(faster, slowing), 0.0)
+            wanted = np.minimum(speed, np.sqrt(1.8 * SLIDE_ACCELERATION_M_S2 * left) + 1e-4)
+            velocity = np.where(active, velocity + np.clip(wanted - velocity, -change, change), 0.0)
             self.along = np.minimum(self.along + velocity * PERIOD_S, length_m)
-            self.tangential = friction(self.true, velocity, (self.row - start) * PERIOD_S)
-            self.step(active, self._force_speed(np.full(self.count, force_n), 0.0, deepest), 1.0)
+            self.tangential = friction(self.true, velocity, self.along, (self.row - start) * PERIOD_S)
+            climb = climb + 0.5 * gain**2 * (force - self.measured) * PERIOD_S
+            self.step(active, self._force_speed(force, climb, deepest), 1.0)
             self._update_stiffness(active)
-            done = np.where(active & (self.along >= length_m), self.row, done)
+            lost = np.where(self.measured < self.limits.contact_threshold_n, lost + 1, 0)
+            ended = (self.along >= length_m) | (lost >= LOST_PERIODS) | (self.measured >= CAUGHT_SHARE * force)
+            done = np.where(active & ended, self.row, done)
         return np.where(done < 0, self.row, done)
 
     def track(self, ended: NDArray[np.int64]) -> Track:

@@ -26,9 +26,10 @@ from palpate_sim.objects import AMBIENT_C, Part, draw_devices, draw_part
 from palpate_sim.planning import Planner
 from palpate_sim.randomisation import CONDITION_MIX, randomisation_hash
 from palpate_sim.rendering import PartRenderer
+from palpate_sim.training.dwell_windows import dwell_window
 from palpate_sim.training.perception_data import PerceptionData
 from palpate_sim.training.scene_of_part import PartScene
-from palpate_sim.training.still_windows import dwell_window, lift_window, look_window
+from palpate_sim.training.still_windows import lift_window, look_window
 from palpate_sim.training.touch_windows import (
     Contact,
     ToolGeometry,

@@ -9,11 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame, Outcome, Primitive, ProbeExecution, ProbeGoal, ProbeWindows, TapBurst
-from palpate_sim.contact import BURST_RATE_HZ, TIP_MASS_KG, press_force, slide_force, tap_burst
+from palpate_sim.contact import (
+    BURST_RATE_HZ,
+    TIP_MASS_KG,
+    law_force,
+    press_law,
+    slide_force,
+    tap_burst,
+)
+from palpate_sim.geometry import quaternion_matrix
 from palpate_sim.kinematics import Chain
 from palpate_sim.motion import PERIOD_S, MotionLimits
 from palpate_sim.objects import PartBatch
 from palpate_sim.planning import HOME, TOOL_POSTURE, Planner
+from palpate_sim.surface import draw_surface_maps, spot_batch
 from palpate_sim.training.contact_loops import GuardedLoop, Track
 from palpate_sim.training.scene_of_part import Hit, PartScene
 
@@ -29,6 +38,12 @@ BALL_ACCELERATION_M_S2, PAD_ACCELERATION_M_S2 = (2.4, 2.7), (2.0, 2.65)
 """What the joints allow along the approach over the middle of the table (`ToolLine.limit`); sets the approach speed."""
 SLIDE_SETTLE_S, SLIDE_RATE_N_S = 0.15, 20.0
 PRESS_HOLD_S = 0.2
+SLID_SHARE = 0.3
+"""A slide that ended earlier has failed, as in primitives.py."""
+FRICTION_STEPS = 16
+"""Places along a slide at which the surface is looked at."""
+BALL_SPOT_M = 0.5e-3
+"""Radius of the ball's contact spot: below a cell of the surface maps."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +118,13 @@ def missed(scene: PartScene, goal: ProbeGoal) -> tuple[ProbeExecution, ProbeWind
 
 
 class ForceTables:
-    """`press_force` of N parts over depth, tabulated as touch.py does for one: a look-up per control period."""
+    """`press_force` of N spots over depth, tabulated: a look-up per control period."""
 
     rows, deepest_m = 512, 0.03
 
     def __init__(self, batch: PartBatch) -> None:
         self._depth = self.deepest_m * np.linspace(0.0, 1.0, self.rows) ** 2
-        self._force = np.stack([press_force(batch, depth) for depth in self._depth], axis=1)
+        self._force = law_force(press_law(batch).column(), np.tile(self._depth, (len(batch), 1)))
         self._parts = np.arange(len(batch))
 
     def at(self, depth_m: Array) -> Array:
@@ -120,6 +135,19 @@ class ForceTables:
         weight = (np.minimum(np.maximum(depth_m, 0.0), self.deepest_m) - start) / (end - start)
         first, second = self._force[self._parts, low], self._force[self._parts, low + 1]
         return first + weight * (second - first)
+
+
+def spots_of(contacts: Sequence[Contact], along_m: Array | float = 0.0) -> PartBatch:
+    """What the ball meets at the touches, or after it has slid on by a distance, as a batch of spots."""
+    batch = PartBatch.of([c.scene.part for c in contacts])
+    slid = np.broadcast_to(np.asarray(along_m, float), (len(contacts),))
+    places = [_in_part(c, c.hit.point + d * c.direction) for c, d in zip(contacts, slid, strict=True)]
+    return spot_batch(batch, draw_surface_maps(batch), np.stack(places)[:, :2], BALL_SPOT_M)
+
+
+def _in_part(contact: Contact, point: Array) -> Array:
+    pose = contact.scene.pose
+    return quaternion_matrix(pose.orientation).T @ (point - np.asarray(pose.position))
 
 
 def _loop(contacts: Sequence[Contact], batch: PartBatch, limits: MotionLimits, rng: np.random.Generator) -> GuardedLoop:
@@ -145,26 +173,41 @@ def _loop(contacts: Sequence[Contact], batch: PartBatch, limits: MotionLimits, r
 def press_tracks(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.random.Generator) -> Track:
     """All presses: load, hold, unload."""
     limits = geometry.limits
-    loop = _loop(contacts, PartBatch.of([c.scene.part for c in contacts]), limits, rng)
+    loop = _loop(contacts, spots_of(contacts), limits, rng)
     loop.approach()
     top = limits.press_share * limits.force_limit_n
-    loop.hold(top, PRESS_HOLD_S, limits.press_rate_n_s, limits.press_depth_m)
+    force = np.array([min(c.goal.force_n, top) if c.goal.force_n > 0.0 else top for c in contacts])
+    seconds = np.array([c.goal.dwell_s or PRESS_HOLD_S for c in contacts])
+    loop.hold(force, seconds, limits.press_rate_n_s, limits.press_depth_m)
     return loop.track(loop.unload(1.5 * limits.press_rate_n_s))
 
 
+def slide_speed_m_s(goal: ProbeGoal, limits: MotionLimits) -> float:
+    """Speed of a slide as the arm does it."""
+    return min(goal.speed_m_s or limits.slide_speed_m_s, 3.0 * limits.slide_speed_m_s)
+
+
 def slide_tracks(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.random.Generator) -> Track:
-    """All slides: light touch, then along the surface."""
+    """All slides: light touch, then along the surface; friction follows what lies on it."""
     limits = geometry.limits
-    batch = PartBatch.of([c.scene.part for c in contacts])
+    batch = spots_of(contacts)
     loop = _loop(contacts, batch, limits, rng)
     loop.approach()
-    loop.hold(limits.slide_force_n, SLIDE_SETTLE_S, SLIDE_RATE_N_S, limits.press_depth_m)
+    most = 0.5 * limits.force_limit_n
+    force = np.array([min(c.goal.force_n or limits.slide_force_n, most) for c in contacts])
+    loop.hold(force, SLIDE_SETTLE_S, SLIDE_RATE_N_S, limits.press_depth_m)
     length = np.array([c.goal.slide_distance_m or limits.slide_m for c in contacts])
+    speed = np.array([slide_speed_m_s(c.goal, limits) for c in contacts])
+    steps = np.linspace(0.0, 1.0, FRICTION_STEPS)
+    factors = np.stack([spots_of(contacts, share * length).friction_factor for share in steps])
+    rows = np.arange(len(contacts))
 
-    def friction(normal: Array, velocity: Array, time_s: float) -> Array:
-        return slide_force(batch, normal, limits.slide_speed_m_s, time_s, rng) * (velocity > 1e-3)
+    def friction(normal: Array, velocity: Array, along: Array, time_s: float) -> Array:
+        place = np.rint(along / length * (FRICTION_STEPS - 1)).astype(int)
+        here = batch.replace(friction_factor=factors[place, rows])
+        return slide_force(here, normal, speed, time_s, rng) * (velocity > 1e-3)
 
-    return loop.track(loop.slide(length, limits.slide_speed_m_s, limits.slide_force_n, friction))
+    return loop.track(loop.slide(length, speed, force, friction))
 
 
 def window_of(
@@ -198,17 +241,27 @@ def window_of(
     add_joints(windows, rows, times, point + motion - motion[touched], scene, geometry, rotation)
     execution = execution_of(
         goal,
-        Outcome.FORCE_LIMIT if track.limited[index] else Outcome.SUCCEEDED,
+        _outcome(contact, track, index, geometry.limits),
         scene.time_s + times[0],
         scene.time_s + times[-1],
         contact_time_ns=round(scene.time_s * 1e9),
         contact_point_m=(float(point[0]), float(point[1]), float(point[2])),
-        speed_m_s=geometry.limits.slide_speed_m_s if goal.primitive is Primitive.SLIDE else speed,
+        speed_m_s=slide_speed_m_s(goal, geometry.limits) if goal.primitive is Primitive.SLIDE else speed,
         slide_distance_m=float(length[rows[-1]]),
         max_force_n=float(track.normal_n[rows, index].max()),
     )
     scene.time_s += float(times[-1]) + 1.0
     return execution, windows
+
+
+def _outcome(contact: Contact, track: Track, index: int, limits: MotionLimits) -> Outcome:
+    if track.limited[index]:
+        return Outcome.FORCE_LIMIT
+    wanted = contact.goal.slide_distance_m or limits.slide_m
+    slid = float(track.along_m[min(int(track.ended[index]), len(track.along_m) - 1), index])
+    if contact.goal.primitive is Primitive.SLIDE and slid < SLID_SHARE * wanted:
+        return Outcome.NO_CONTACT
+    return Outcome.SUCCEEDED
 
 
 def add_joints(
@@ -225,11 +278,15 @@ def add_joints(
     windows.sensor_rotation = np.repeat(rotation[None], len(chosen), axis=0)
 
 
+def tap_speed_m_s(goal: ProbeGoal, limits: MotionLimits) -> float:
+    """Speed of a tap as the arm does it."""
+    return min(goal.speed_m_s or limits.tap_speed_m_s, limits.tap_speed_max_m_s)
+
+
 def taps(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.random.Generator) -> list[TapBurst]:
     """Bursts of all taps."""
-    speed = geometry.limits.tap_speed_m_s * np.array([c.approach @ c.hit.normal for c in contacts])
-    batch = PartBatch.of([c.scene.part for c in contacts])
-    bursts = tap_burst(batch, speed, rng, [c.scene.devices for c in contacts])
+    speed = np.array([tap_speed_m_s(c.goal, geometry.limits) * (c.approach @ c.hit.normal) for c in contacts])
+    bursts = tap_burst(spots_of(contacts), speed, rng, [c.scene.devices for c in contacts])
     return [
         TapBurst(float(BURST_RATE_HZ), burst, TIP_MASS_KG, float(v)) for burst, v in zip(bursts, speed, strict=True)
     ]
@@ -251,7 +308,7 @@ def tap_window(contact: Contact, burst: TapBurst, geometry: ToolGeometry) -> tup
     execution = execution_of(
         goal, Outcome.SUCCEEDED, scene.time_s + times[0], scene.time_s + TAP_WINDOW_S,
         contact_time_ns=round(scene.time_s * 1e9), contact_point_m=(float(point[0]), float(point[1]), float(point[2])),
-        speed_m_s=geometry.limits.tap_speed_m_s,
+        speed_m_s=tap_speed_m_s(goal, geometry.limits),
     )  # fmt: skip
     scene.time_s += 1.0
     return execution, windows

@@ -39,12 +39,12 @@ def catalogue_reference(material: str, wavelength_nm: NDArray) -> Reference | No
 
 @lru_cache(maxsize=64)
 def _simulated(material: str, wavelength_nm: tuple[float, ...]) -> Reference:
-    from palpate_sim.objects import PartBatch, draw_part
+    from palpate_sim.keyed import keys_of
+    from palpate_sim.objects import draw_parts
     from palpate_sim.sensors.spectrum import reflectance
 
-    rng = np.random.default_rng(MATERIALS.index(material))  # the same reference in every report
-    parts = [draw_part(rng, index, material=material, condition="clean") for index in range(_DRAWS)]
-    seen = reflectance(PartBatch.of(parts), np.array(wavelength_nm))
+    keys = keys_of(MATERIALS.index(material), range(_DRAWS))  # the same reference in every report
+    seen = reflectance(draw_parts(keys, material, "clean"), np.array(wavelength_nm))
     low, median, high = np.percentile(seen, [10.0, 50.0, 90.0], axis=0)
     return Reference(median, low, high, "clean parts of the catalogue's material, nominal device")
 

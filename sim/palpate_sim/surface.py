@@ -1,0 +1,236 @@
+"""What a sensor meets where it touches or looks: the surface state under its footprint, mixed into one part.
+
+Sensors take the batches that `spot_batch` and `whole_part` give. Layers lie on each other in the order body, coat,
+label, dirt, water.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from palpate_sim.backend import Array, namespace
+from palpate_sim.keyed import uniform
+from palpate_sim.part_batch import COAT_CONDUCTIVITY_W_MK, PartBatch
+from palpate_sim.sensors.look import FILM_UM, WATER_EMISSIVITY, surface_emissivity, surface_look
+from palpate_sim.shapes import BOTTLE_NECK_SHARE, SHAPES
+from palpate_sim.surface_actions import amounts, dent, points_uv, same_length, scrape, wipe
+from palpate_sim.surface_maps import (
+    GRID,
+    SurfaceMaps,
+    cell_centers_m,
+    draw_surface_maps,
+    footprint_weights,
+    unit,
+)
+
+__all__ = [
+    "GRID",
+    "SurfaceMaps",
+    "area_shares",
+    "dent",
+    "draw_surface_maps",
+    "scrape",
+    "spot_batch",
+    "wall_factor",
+    "whole_part",
+    "wipe",
+]
+
+LABEL_CONDUCTIVITY_W_MK = 0.06
+"""Paper with its adhesive, assumed."""
+COAT_FRICTION, LABEL_FRICTION = (0.25, 0.45), 0.3
+"""Kinetic, against steel: cured paint (each part its own), coated paper; assumed."""
+WATER_LWIR_ABSORPTION_PER_UM = 0.064
+"""Napierian absorption of water at 10 um: 640 /cm (Hale and Querry 1973); a film is passed twice."""
+WET_UM = 8.0
+"""A film covers the share `film / 8 um` of a surface, at most all of it: thinner ones stand in beads. Assumed."""
+DISC_TO_HAT = 1.2247
+"""sqrt(6)/2: a hat of this half-width over a disc's radius has the disc's second moment along each axis."""
+NECK_FACTOR = 0.05
+"""Compliance of a bottle's neck, a narrow tube, against the middle of its broad side; assumed."""
+
+
+def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any) -> PartBatch:
+    """The parts as a sensor with a round footprint meets them.
+
+    Adds (all (N,)): `coat_cover`, `label_cover`, `dirt_cover`, `film_cover` (shares 0..1 of the footprint, each by
+    itself: `area_shares` has what is on top), `wall_factor`, `friction_factor`, `contact_resistance_m2k_w`.
+    Overrides: `film_um` (mean thickness where the footprint is wet), `contact_conductance_w_m2k`, `emissivity`,
+    `gloss`, `transparency`, `rgb`. What a part has not (`coat_um` 0, ...) is not met, whatever the maps say.
+
+    Args:
+        batch: N parts, bare as drawn.
+        maps: their surfaces.
+        uv_m: (N, 2) middle of the footprint, m, part's frame; what lies beside the part is moved to its edge.
+        radius_m: one or (N,), m; below a cell's size the maps are interpolated.
+
+    Raises:
+        ValueError: wrong shapes, or values that are negative or not finite.
+    """
+    same_length(batch, maps)
+    uv, radius = points_uv(batch, uv_m, "uv_m"), amounts(batch, radius_m, "radius_m", "m")
+    xp = namespace(uv)
+    half = (0.5 - 0.5 / GRID) * batch.dimensions_m[:, :2]
+    at = xp.minimum(xp.maximum(uv, -half), half)
+    x, y = cell_centers_m(batch)
+    wide = (DISC_TO_HAT * radius)[:, None]
+    along = _hat(x - at[:, 0:1], xp.maximum(wide, batch.dimensions_m[:, 0:1] / GRID))
+    across = _hat(y - at[:, 1:2], xp.maximum(wide, batch.dimensions_m[:, 1:2] / GRID))
+
+    def mean(values: Array) -> Array:
+        return xp.sum(xp.matmul(along[:, None, :], values)[:, 0, :] * across, axis=1)
+
+    return _met(batch, maps, mean, wall_factor(batch, uv))
+
+
+def whole_part(batch: PartBatch, maps: SurfaceMaps) -> PartBatch:
+    """The parts as a sensor that sees them whole meets them: means over the footprint; fields as for `spot_batch`.
+
+    Raises:
+        ValueError: not one map per part.
+    """
+    same_length(batch, maps)
+    xp = namespace(batch.dimensions_m)
+    weights = footprint_weights(batch)
+    return _met(
+        batch, maps, lambda values: xp.sum(values * weights, axis=(1, 2)), xp.ones_like(batch.dimensions_m[:, 0])
+    )
+
+
+def area_shares(spot: PartBatch) -> tuple[Array, Array, Array, Array]:
+    """(N,) shares of the footprint on which the body, the coat, a label and dirt are on top; they sum to 1.
+
+    Args:
+        spot: from `spot_batch` or `whole_part`.
+    """
+    label = (1.0 - spot.dirt_cover) * spot.label_cover
+    under = (1.0 - spot.dirt_cover) * (1.0 - spot.label_cover)
+    return under * (1.0 - spot.coat_cover), under * spot.coat_cover, label, spot.dirt_cover
+
+
+def wall_factor(batch: PartBatch, uv_m: Array) -> Array:
+    """(N,) compliance of a thin wall at a place over that at its middle; 1 on solid parts.
+
+    Clamped plate under a point load: `(1 - (r/a)^2)^2` on a round one (exact), on a long one the same along both sides
+    with r counted from half its width inside the edge. Ribs divide a housing's wall: the middle of a bay
+    as wide as their pitch has 1, narrower bays at the ends give way less by the square of their width.
+
+    Args:
+        batch: N parts.
+        uv_m: (N, 2) m, part's frame.
+    """
+    xp = namespace(uv_m)
+    factor = xp.ones_like(uv_m[:, 0])
+    hollow = xp.isfinite(batch.wall_thickness_m)
+    if xp.any(hollow):
+        factor[hollow] = _wall_factor(
+            batch.shape[hollow], batch.dimensions_m[hollow], batch.wall_thickness_m[hollow], batch.rib_pitch_m[hollow],
+            uv_m[hollow],
+        )  # fmt: skip
+    return factor
+
+
+def _wall_factor(shape: Array, size: Array, wall: Array, pitch: Array, uv: Array) -> Array:
+    xp = namespace(uv)
+    half_x = xp.maximum(0.5 * size[:, 0] - wall, 0.1 * size[:, 0])
+    bottle = shape == SHAPES.index("bottle")
+    neck = bottle * BOTTLE_NECK_SHARE * size[:, 1]
+    half_y = xp.maximum(0.5 * (size[:, 1] - neck) - wall, 0.1 * size[:, 1])
+    x, y = uv[:, 0], uv[:, 1] + 0.5 * neck
+    beyond = bottle & (y > half_y)
+    widest = half_y
+    ribbed = xp.isfinite(pitch) & (pitch < 2.0 * half_y)
+    if xp.any(ribbed):
+        y, half_y, widest = _bay(y, half_y, xp.where(ribbed, pitch, 4.0 * half_y), ribbed)
+    span = xp.minimum(half_x, widest)
+    factor = _clamped(x, half_x, span) * _clamped(y, half_y, xp.minimum(span, half_y)) * unit(half_y / span) ** 2
+    disc = (shape == SHAPES.index("cylinder")) | (shape == SHAPES.index("tube"))
+    if xp.any(disc):
+        factor = xp.where(disc, unit(1.0 - (x * x + uv[:, 1] ** 2) / half_x**2) ** 2, factor)
+    return xp.where(beyond, 0.0 * factor + NECK_FACTOR, factor)
+
+
+def _bay(y: Array, inner: Array, pitch: Array, ribbed: Array) -> tuple[Array, Array, Array]:
+    """Place in the bay between two ribs, or rib and wall; its half width; half the pitch (or the wall's width); m."""
+    xp = namespace(y)
+    count = xp.ceil(2.0 * inner / pitch) - 1.0  # ribs lie as in `shapes.rib_places_m`
+    last = 0.5 * (count - 1.0) * pitch
+    outside = ribbed & (xp.abs(y) > last)
+    number = xp.floor(y / pitch + 0.5 * (count - 1.0))
+    center = xp.where(outside, xp.sign(y) * 0.5 * (last + inner), ribbed * (number - 0.5 * (count - 2.0)) * pitch)
+    half = xp.where(outside, 0.5 * (inner - last), xp.where(ribbed, 0.5 * pitch, inner))
+    return y - center, half, xp.where(ribbed, 0.5 * pitch, inner)
+
+
+def _clamped(place: Array, half: Array, span: Array) -> Array:
+    xp = namespace(place)
+    return (1.0 - (1.0 - unit((half - xp.abs(place)) / span)) ** 2) ** 2
+
+
+def _hat(distance: Array, half: Array) -> Array:
+    """Weights of cells at a distance, (N, 16), normalised; a hat as wide as one cell to each side interpolates."""
+    xp = namespace(distance)
+    weights = unit(1.0 - xp.abs(distance) / half)
+    return weights / xp.sum(weights, axis=1)[:, None]
+
+
+def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array) -> PartBatch:
+    xp = namespace(wall)
+    none = 0.0 * wall
+    if not any(xp.any(entry > 0.0) for entry in (batch.coat_um, batch.label_um, batch.film_um, batch.dirt_level)):
+        return batch.replace(
+            coat_cover=none, label_cover=none, dirt_cover=none, film_cover=none, wall_factor=wall, film_um=none,
+            friction_factor=none + 1.0, contact_resistance_m2k_w=none,
+        )  # fmt: skip
+
+    def cover(values: Array, there: Array) -> Array:
+        return unit(mean(values)) * there if xp.any(there) else none
+
+    coat, label = cover(maps.coat, batch.coat_um > 0.0), cover(maps.label, batch.label_um > 0.0)
+    dirt, watered = cover(maps.dirt, batch.dirt_level > 0.0), batch.film_um > 0.0
+    wet = deep = none
+    if xp.any(watered):
+        wet = cover(unit(maps.film_um * (1.0 / WET_UM)), watered)
+        deep = xp.where(watered, mean(maps.film_um), none) / (wet + 1e-12)
+    # looks are linear in the film's effect: an even film with the mean effect of the puddles gives their mean
+    seen = -FILM_UM * xp.log(1.0 - wet * (1.0 - xp.exp(deep * (-1.0 / FILM_UM))))
+    look = surface_look(batch, coat, label, seen, dirt)
+    dry = surface_emissivity(batch, coat, label, none, dirt)
+    absorbed = wet * (1.0 - xp.exp(deep * (-2.0 * WATER_LWIR_ABSORPTION_PER_UM)))
+    conductance = batch.contact_conductance_w_m2k + wet * batch.wet_conductance_w_m2k
+    return batch.replace(
+        coat_cover=coat,
+        label_cover=label,
+        dirt_cover=dirt,
+        film_cover=wet,
+        wall_factor=wall,
+        film_um=deep,
+        friction_factor=_friction_factor(batch, coat, label) * (1.0 - wet * (1.0 - batch.wet_friction_factor)),
+        contact_conductance_w_m2k=conductance,
+        contact_resistance_m2k_w=_resistance(batch, coat, label, conductance),
+        emissivity=dry + absorbed * (WATER_EMISSIVITY - dry),
+        gloss=look.gloss,
+        transparency=look.clear,
+        rgb=xp.stack(look.rgb, axis=1),
+    )
+
+
+def _friction_factor(batch: PartBatch, coat: Array, label: Array) -> Array:
+    """What slides on paint or paper feels those, not the body."""
+    xp = namespace(coat)
+    if not (xp.any(coat > 0.0) or xp.any(label > 0.0)):
+        return xp.ones_like(coat)
+    low, high = COAT_FRICTION
+    paint = low + (high - low) * uniform(batch.key, "coat_friction")
+    covered = (1.0 - coat) * batch.friction + coat * paint
+    return (covered + label * (LABEL_FRICTION - covered)) / batch.friction
+
+
+def _resistance(batch: PartBatch, coat: Array, label: Array, conductance: Array) -> Array:
+    """(N,) m2 K/W that the layers add to the contact: series within each share of area, shares in parallel."""
+    contact = 1.0 / conductance
+    paint = batch.coat_um * (1e-6 / COAT_CONDUCTIVITY_W_MK)
+    paper = batch.label_um * (1e-6 / LABEL_CONDUCTIVITY_W_MK)
+    bare = (1.0 - coat) / contact + coat / (contact + paint)
+    papered = (1.0 - coat) / (contact + paper) + coat / (contact + paint + paper)
+    return 1.0 / ((1.0 - label) * bare + label * papered) - contact
