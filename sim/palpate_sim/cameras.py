@@ -18,6 +18,8 @@ COLOR_SIZE, COLOR_FOV_RAD = (320, 240), math.radians(36.0)
 """Width, height and horizontal field of view: the middle of a D435-class picture."""
 THERMAL_SIZE, THERMAL_FOV_RAD = (160, 120), math.radians(34.0)
 """160x120 core with a narrow lens: a 12 mm pad covers 5 pixels."""
+OVERVIEW_SIZE, OVERVIEW_FOV_RAD, OVERVIEW_FAR_M = (640, 480), math.radians(56.0), 4.0
+OVERVIEW_EYE_M, OVERVIEW_TARGET_M = (1.10, -0.80, 0.78), (0.34, 0.0, 0.27)
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Camera:
     Attributes:
         width, height: pixels.
         geometry: intrinsics and pose of its optical frame in the base frame.
+        far_m: what lies farther along the axis is not drawn.
     """
 
     width: int
     height: int
     geometry: CameraGeometry
+    far_m: float = FAR_M
 
     @staticmethod
     def mounted(model: UrdfModel, frame: Frame, size: tuple[int, int], fov_rad: float) -> Camera:
@@ -51,24 +55,29 @@ class Camera:
 
     def projection_matrix(self) -> list[float]:
         """Column-major OpenGL projection matrix (PyBullet's own principal point)."""
-        g = self.geometry
+        g, far = self.geometry, self.far_m
         matrix = np.zeros((4, 4))
         matrix[0, 0], matrix[1, 1] = 2.0 * g.fx / self.width, 2.0 * g.fy / self.height
-        matrix[2, 2] = -(FAR_M + NEAR_M) / (FAR_M - NEAR_M)
-        matrix[2, 3] = -2.0 * FAR_M * NEAR_M / (FAR_M - NEAR_M)
+        matrix[2, 2] = -(far + NEAR_M) / (far - NEAR_M)
+        matrix[2, 3] = -2.0 * far * NEAR_M / (far - NEAR_M)
         matrix[3, 2] = -1.0
         return [float(v) for v in matrix.T.ravel()]
 
     def depth_m(self, buffer: Array) -> NDArray[np.float32]:
         """Depth along the optical axis (H, W), m, from the renderer's depth buffer."""
-        return (FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * buffer)).astype(np.float32)
+        return (self.far_m * NEAR_M / (self.far_m - (self.far_m - NEAR_M) * buffer)).astype(np.float32)
 
     def points(self, depth_m: NDArray[np.floating]) -> NDArray[np.float32]:
         """Points (H, W, 3) in the base frame that the pixels see."""
+        everywhere = np.ones((self.height, self.width), bool)
+        return self.points_at(depth_m, everywhere).reshape(self.height, self.width, 3)
+
+    def points_at(self, depth_m: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Points (K, 3) in the base frame that the pixels of a mask (H, W) see, row by row."""
         g = self.geometry
-        u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
-        rays = np.stack([(u - g.cx) / g.fx, (v - g.cy) / g.fy, np.ones_like(u, float)], axis=-1)
-        local = rays * np.asarray(depth_m, float)[..., None]
+        v, u = np.nonzero(mask)
+        rays = np.stack([(u - g.cx) / g.fx, (v - g.cy) / g.fy, np.ones(len(u))], axis=-1)
+        local = rays * np.asarray(depth_m, float)[mask][:, None]
         pose = np.asarray(g.pose, float)
         return (local @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32)
 
@@ -91,3 +100,17 @@ def color_camera(model: UrdfModel) -> Camera:
 def thermal_camera(model: UrdfModel) -> Camera:
     """The thermal camera."""
     return Camera.mounted(model, Frame.THERMAL_CAMERA, THERMAL_SIZE, THERMAL_FOV_RAD)
+
+
+def overview_camera() -> Camera:
+    """A visitor's view of the whole cell, arm included; no device of the cell."""
+    eye, target = np.array(OVERVIEW_EYE_M), np.array(OVERVIEW_TARGET_M)
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    pose[:3, 3] = eye
+    width, height = OVERVIEW_SIZE
+    focal = 0.5 * width / math.tan(0.5 * OVERVIEW_FOV_RAD)
+    return Camera(width, height, CameraGeometry(focal, focal, 0.5 * width, 0.5 * height - 1.0, pose), OVERVIEW_FAR_M)

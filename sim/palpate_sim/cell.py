@@ -16,10 +16,11 @@ from palpate_agents.observation import ProbeExecution, ProbeGoal
 from palpate_agents.samples import Burst, Execution, HeatedTipState, JointPath, Joints, Sample, Spectrum, Wrench
 from palpate_sim.devices import DeviceDraw, draw_devices
 from palpate_sim.executor import Executor
-from palpate_sim.feeder import Feeder, PresentedPart
+from palpate_sim.feeder import Feeder, Pose, PresentedPart
 from palpate_sim.imaging import Imaging
 from palpate_sim.kinematics import ARM_JOINTS, FINGER_JOINTS
 from palpate_sim.motion import ArmState, Motion, MotionLimits
+from palpate_sim.objects import Part
 from palpate_sim.planning import Planner
 from palpate_sim.point_sensors import burst_of_tap, scan
 from palpate_sim.rendering import PartPose
@@ -137,26 +138,38 @@ class SimCell:
             if self._imaging is not None:
                 self._imaging.close()
 
-    def present_part(self, session_id: str, index: int, material: str | None = None) -> PresentedPart:
+    def present_part(
+        self,
+        session_id: str,
+        index: int,
+        material: str | None = None,
+        *,
+        part: Part | None = None,
+        pose: Pose | None = None,
+    ) -> PresentedPart:
         """Take away what lies in the cell or in the hand, and lay the next part on the table. No time passes.
 
         Args:
             session_id: of the caller (parts do not depend on it).
             index: number of the part; the same seed and index give the same part.
             material: this material instead of a drawn one.
+            part: this very part instead of a drawn one.
+            pose: x, y (m) and yaw (rad) where it lies, instead of a drawn place; see `library.placement`.
 
         Raises:
             CellError: a probe is running.
+            ConfigError: the place is not one where parts lie.
             MaterialError: unknown material.
         """
         self._check_open()
         if self.executor.busy:
             raise CellError("a probe is running; parts are exchanged between probes")
-        presented = self._feeder.present(self.world, index, material)
+        presented = self._feeder.present(self.world, index, material, part=part, pose=pose)
         self.motion.release()
         self.pads.new_part()
         if self._imaging is not None:
-            self._imaging.set_parts([body.part for body in self.world.parts])
+            bodies = self.world.parts
+            self._imaging.set_parts([body.part for body in bodies], [body.maps for body in bodies])
         return presented
 
     def start_probe(self, goal: ProbeGoal, session_id: str, part_id: str, index: int) -> None:
@@ -239,6 +252,7 @@ class SimCell:
             motion.sent.clear()
         self._slow_sensors(state, out)
         if self._imaging is not None:
+            self._show_marks()
             self._pictures(state, out)
         if self.executor.finished is not None:
             self._finish(self.executor.finished)
@@ -292,6 +306,14 @@ class SimCell:
             out.append(Spectrum(now, sample, SPECTROMETER_SERIAL, self.motion.limits.integration_s, 1))
         if self._bursts and self._bursts[0][0] <= step:
             out.append(self._bursts.popleft()[1])
+
+    def _show_marks(self) -> None:
+        """Pictures show what a touch has changed from now on."""
+        assert self._imaging is not None
+        if self.world.changed:
+            self.world.changed = False
+            for index, body in enumerate(self.world.parts):
+                self._imaging.set_surface(body.maps, index)
 
     def _pictures(self, state: WorldState, out: list[Sample]) -> None:
         assert self._imaging is not None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from palpate_sim import keyed
 from palpate_sim.backend import Array, to_numpy
-from palpate_sim.randomisation import DEVICE
+from palpate_sim.randomisation import DEVICE, Table
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ class DeviceDraw:
 
 DEVICE_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(DeviceDraw))
 _NOMINAL = {name: np.asarray(getattr(DeviceDraw(), name), float) for name in DEVICE_FIELDS}
+_DRAWN = {name: value.size for name, value in _NOMINAL.items() if name in DEVICE}
+_DRAWN |= {"force_bias_n": 3, "torque_bias_nm": 3}
+_TABLE = Table({f"device.{name}.{k}": DEVICE[name] for name, count in _DRAWN.items() for k in range(count)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,19 +140,14 @@ def draw_device_batch(keys: NDArray[np.int64]) -> DeviceBatch:
         keys: (N,) int64, one each; what a set has depends on nothing else.
     """
     keys = np.asarray(keys, np.int64)
-    arrays = DeviceBatch.nominal(len(keys)).arrays
-    for name, nominal in _NOMINAL.items():
-        if name in DEVICE:
-            arrays[name] = _drawn(keys, name, nominal.shape)
-    arrays["white_balance"][:, 1] = 1.0  # green is the reference
-    arrays["wrench_bias"] = np.concatenate(
-        [_drawn(keys, "force_bias_n", (3,)), _drawn(keys, "torque_bias_nm", (3,))], axis=1
-    )
-    return DeviceBatch(arrays)
-
-
-def _drawn(keys: NDArray[np.int64], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return DEVICE[name].at(keyed.uniform(keys, f"device.{name}", shape))
+    values = _TABLE.at(keyed.uniforms(keys, _TABLE.names))
+    drawn, row = {}, 0
+    for name, count in _DRAWN.items():
+        drawn[name], row = values[row : row + count].T.copy(), row + count
+    bias = np.concatenate([drawn.pop("force_bias_n"), drawn.pop("torque_bias_nm")], axis=1)
+    drawn["white_balance"][:, 1] = 1.0  # green is the reference
+    scalars = {name: array if _NOMINAL[name].ndim else array[:, 0] for name, array in drawn.items()}
+    return DeviceBatch({**DeviceBatch.nominal(len(keys)).arrays, **scalars, "wrench_bias": bias})
 
 
 def draw_devices(rng: np.random.Generator) -> DeviceDraw:

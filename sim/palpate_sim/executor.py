@@ -12,7 +12,9 @@ from palpate_sim.motion import ArmCommand, ArmState, Interrupted, Motion
 from palpate_sim.planning import Unreachable
 from palpate_sim.primitives import PRIMITIVES, Report
 
-HAND_FREE = (Primitive.PRESS, Primitive.TAP, Primitive.SLIDE, Primitive.DWELL)
+HAND_FREE = (
+    Primitive.PRESS, Primitive.TAP, Primitive.SLIDE, Primitive.DWELL, Primitive.WIPE, Primitive.SCRATCH,
+)  # fmt: skip
 
 
 class Executor:
@@ -117,11 +119,13 @@ def check_goal(goal: ProbeGoal, bins: tuple[str, ...]) -> None:
     Raises:
         CellError: a number is not finite or negative, the pad or the bin does not exist.
     """
-    for name in ("force_limit_n", "speed_m_s", "dwell_s", "slide_distance_m", "grasp_width_m"):
+    for name in (
+        "force_limit_n", "force_n", "standoff_m", "speed_m_s", "dwell_s", "slide_distance_m", "grasp_width_m",
+    ):  # fmt: skip
         value = getattr(goal, name)
         if not math.isfinite(value) or value < 0.0:
             raise CellError(f"{name} is {value}; it must be a finite number of at least 0 (0: the default)")
-    for name, limit in (("dwell_s", 30.0), ("slide_distance_m", 0.08)):
+    for name, limit in (("dwell_s", 30.0), ("slide_distance_m", 0.08), ("standoff_m", 0.2)):
         if getattr(goal, name) > limit:
             raise CellError(f"{name} is {getattr(goal, name):g}, at most {limit:g} is allowed")
     if goal.primitive == Primitive.DWELL and goal.pad_index not in (0, 1):

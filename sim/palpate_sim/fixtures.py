@@ -13,6 +13,8 @@ from palpate_sim.kinematics import UrdfModel, origin_transform
 ROOT_LINK = "cell"
 ARM_ROOT_LINK = "panda_link0"
 BIN_PREFIX = "bin_"
+PLACE_X_M, PLACE_Y_M = (0.44, 0.56), (-0.08, 0.08)
+"""Where the middle of a part comes to lie, base frame."""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.materials import MATERIALS, material
-from palpate_sim.contact import TIP_MASS_KG, press_displacement, pulses
+from palpate_sim import randomisation as rand
+from palpate_sim.contact import press_displacement, pulses
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.keyed import keys_of
-from palpate_sim.objects import AMBIENT_C, PartBatch, condition_shares, draw_parts
+from palpate_sim.objects import AMBIENT_C, SHAPES, Part, PartBatch, condition_shares, draw_parts
+from palpate_sim.part_geometry import geometry_class
 from palpate_sim.part_tables import NAMES, tables
 from palpate_sim.sensors.heat_contact import pad_face_temperature, surface_temperature
 from palpate_sim.sensors.heated_tip import PAD_SETPOINTS_C
@@ -25,8 +27,8 @@ Array = NDArray[np.float64]
 SEED = 20
 MARKED = "labelled"
 """Beside the conditions: the first of them with a label and dirt."""
-LABEL_UM, DIRT_LEVEL, AGE = 110.0, 0.8, 0.9
-COAT_UM, THIN_WALL_M = 60.0, 1.0e-3
+LABEL_UM, DIRT_LEVEL, LEAST_AGE = 110.0, 0.8, 0.7
+THIN_WALL_M = 1.0e-3
 
 WAVELENGTH_NM = np.arange(900.0, 1701.0, 4.0)
 FORCE_N = np.linspace(0.0, 6.0, 41)
@@ -120,18 +122,12 @@ def sheet(material_id: str) -> Sheet:
         MaterialError: unknown material.
     """
     conditions = conditions_of(material_id)
-    key = np.repeat(keys_of(SEED, [NAMES.index(material_id)]), len(conditions))
-    batch = draw_parts(key, material_id, list(conditions))
     count = len(conditions)
-    aged = np.array([name == "aged" for name in conditions])
+    batch = draw_parts(np.full(count, _key_of(material_id)), material_id, list(conditions))
     batch = batch.replace(label_um=np.zeros(count), dirt_level=np.zeros(count))
-    if aged.any():
-        old = draw_parts(keys_of(SEED + 1, np.arange(64)), material_id, "aged")
-        key_of_oldest = old.key[np.argmin(np.abs(old.age - AGE))]
-        oldest = draw_parts(np.array([key_of_oldest]), material_id, "aged", int(batch.geometry_id[0]))
-        batch = _joined(batch.rows(~aged), oldest.replace(label_um=np.zeros(1), dirt_level=np.zeros(1)))
     marked = batch.rows(slice(0, 1)).replace(label_um=np.full(1, LABEL_UM), dirt_level=np.full(1, DIRT_LEVEL))
-    batch = _joined(batch, marked).replace(temperature_c=np.full(count + 1, AMBIENT_C))
+    batch = PartBatch({name: np.concatenate((array, marked.arrays[name])) for name, array in batch.arrays.items()})
+    batch = batch.replace(temperature_c=np.full(count + 1, AMBIENT_C))
     maps = draw_surface_maps(batch)
     names = (*conditions, MARKED)
     samples = tuple(
@@ -141,25 +137,30 @@ def sheet(material_id: str) -> Sheet:
     return Sheet(
         material_id,
         samples,
-        _spectra(names, batch, maps),
+        _spectra(names, batch),
         *_contact(batch.rows(slice(0, 1))),
         *_heat(names, batch),
     )
 
 
-def _joined(one: PartBatch, two: PartBatch) -> PartBatch:
-    return PartBatch({name: np.concatenate((array, two.arrays[name])) for name, array in one.arrays.items()})
+def _key_of(material_id: str) -> int:
+    """Key of a part that shows much: of another shape than its neighbour in the catalogue, worn when it ages."""
+    index = NAMES.index(material_id)
+    candidates = draw_parts(keys_of(SEED, 1000 * index + np.arange(200)), material_id, "aged")
+    wanted = (candidates.age > LEAST_AGE) | ~tables()["organic"][index]
+    turned = (candidates.shape - index) % len(SHAPES)
+    return int(candidates.key[np.argmin(np.where(wanted, turned, len(SHAPES)))])
 
 
-def _note(condition: str, part: object) -> str:
+def _note(condition: str, part: Part) -> str:
     notes = {
         "wet": "{film_um:.0f} µm of water",
-        "painted": "{coat_um:.0f} µm of paint, lets {paint_transmission:.0%} through",
+        "painted": "{coat_um:.0f} µm of paint, "
+        + ("lets {paint_transmission:.0%} through" if part.paint_transmission > 0.0 else "opaque"),
         "aged": "{age:.0%} of its life",
         MARKED: "{label_um:.0f} µm label, dirt",
     }
-    text = notes.get(condition, "")
-    return text.format(**{name: getattr(part, name) for name in part.__dataclass_fields__})  # type: ignore[attr-defined]
+    return notes.get(condition, "").format(**asdict(part))
 
 
 def _even(batch: PartBatch, coat: float = 0.0, film_um: float = 0.0) -> SurfaceMaps:
@@ -171,8 +172,8 @@ def _middle(batch: PartBatch) -> Array:
     return np.zeros((len(batch), 2))
 
 
-def _spectra(names: Sequence[str], batch: PartBatch, maps: SurfaceMaps) -> tuple[Curve, ...]:
-    """Noiseless, through the fibre on the middle: intact under coat and film, so that the conditions can be compared."""
+def _spectra(names: Sequence[str], batch: PartBatch) -> tuple[Curve, ...]:
+    """Noiseless, through the fibre, under whole coats and even films, so that the conditions can be compared."""
     on = {"painted": ("coat", 1.0), "wet": ("film_um", float(batch.film_um.max()))}
     shown = _even(batch)
     for k, name in enumerate(names):
@@ -194,7 +195,8 @@ def _labelled() -> SurfaceMaps:
 
 def _contact(one: PartBatch) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
     """Press and tap of a solid block of the part's size, and of a box with a thin wall."""
-    walls = {"solid": np.inf, "thin wall": THIN_WALL_M}
+    shells = rand.HOLLOW_SHARE[geometry_class(material(NAMES[int(one.material[0])]))] > 0.0
+    walls = {"solid": np.inf, **({"thin wall": THIN_WALL_M} if shells else {})}
     press, tap = [], []
     for name, wall in walls.items():
         block = one.replace(
@@ -225,6 +227,3 @@ def _heat(names: Sequence[str], batch: PartBatch) -> tuple[tuple[Curve, ...], tu
         tuple(Curve(name, TOUCH_S, row) for name, row in zip(shown_names, face, strict=True)),
         tuple(Curve(name, SPOT_S, row) for name, row in zip(shown_names, rise, strict=True)),
     )
-
-
-__all__ = ["MARKED", "TAP_M_S", "TIP_MASS_KG", "Curve", "Sample", "Sheet", "conditions_of", "sheet", "sheets"]

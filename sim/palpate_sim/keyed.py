@@ -95,6 +95,13 @@ def uniform(keys: Array, name: str, shape: tuple[int, ...] = ()) -> Array:
     return xp.reshape(numbers, (base.shape[0], *shape))
 
 
+def bits(keys: Array, name: str, count: int) -> Array:
+    """(N, count) int64 whose 64 bits are random each; arguments as for `uniform`."""
+    xp = namespace(keys)
+    places = _places(count) if xp is np else xp.asarray(_places(count), device=keys.device)
+    return _mixed(combine(keys, name)[:, None] + places)
+
+
 def uniforms(keys: Array, names: tuple[str, ...]) -> Array:
     """(K, N) uniform numbers of many purposes in one go; row k equals `uniform(keys, names[k])`."""
     xp = namespace(keys)

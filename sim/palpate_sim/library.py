@@ -24,6 +24,7 @@ from palpate_agents import segmentation
 from palpate_agents.errors import ConfigError
 from palpate_sim import cameras, clearance, planning, shapes
 from palpate_sim.backend import Array, to_numpy
+from palpate_sim.fixtures import PLACE_X_M, PLACE_Y_M
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.kinematics import CELL_URDF
 from palpate_sim.objects import PartBatch
@@ -34,8 +35,6 @@ PHYSICS_VERSION = 1
 """To be raised when a row would come out differently for a reason that `library_hash` cannot see."""
 TOOLS = ("ball", "pad", "scraper", "fibre")
 """Order of the last axis of `reach`."""
-PLACE_X_M, PLACE_Y_M = (0.44, 0.56), (-0.08, 0.08)
-"""Where the middle of a part comes to lie, base frame."""
 
 Progress = Callable[[int, int], None]
 

@@ -54,7 +54,9 @@ class MotionLimits:
         press_share: share of the force limit that a press goes to; a second share is left for control and noise.
         press_rate_n_s: how fast force is built up; press_depth_m: how deep at most.
         tap_speed_m_s, tap_speed_max_m_s: default and limit (10 N peak on ABS at 0.043 m/s).
-        slide_force_n, slide_m, slide_speed_m_s: normal force, distance and speed of a slide.
+        slide_force_n, slide_m, slide_speed_m_s: normal force, distance and speed of a slide; wipe_force_n,
+        scratch_force_n: of a wipe and a scratch; slide_share: share of the force limit that they may go to, the rest is
+        for friction.
         dwell_force_n, dwell_s: force and time of a warm touch; watch_s: how long the spot is watched afterwards.
         grasp_force_n: of the fingers.
         spectrum_standoff_m: distance of the fibre; integration_s: of the spectrometer.
@@ -87,6 +89,9 @@ class MotionLimits:
     slide_force_n: float = 2.0
     slide_m: float = 0.015
     slide_speed_m_s: float = 0.02
+    slide_share: float = 0.75
+    wipe_force_n: float = 3.0
+    scratch_force_n: float = 3.0
     dwell_force_n: float = 5.0
     dwell_s: float = 2.0
     watch_s: float = 1.5

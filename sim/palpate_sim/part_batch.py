@@ -146,6 +146,8 @@ SPOT_FIELDS: dict[str, Callable[[PartBatch], Array]] = {
     "dirt_cover": _everywhere(0.0),
     "film_cover": lambda batch: 1.0 * (batch.film_um > 0.0),
     "wall_factor": _everywhere(1.0),
+    "bare_gloss": lambda batch: batch.gloss,
+    "bare_transparency": lambda batch: batch.transparency,
     "friction_factor": _factor,
     "contact_resistance_m2k_w": lambda batch: batch.coat_um * (1e-6 / COAT_CONDUCTIVITY_W_MK),
 }

@@ -67,8 +67,8 @@ FILLER: dict[str, float] = {
 }  # fmt: skip
 """Mass share of fibre, mineral or black in the catalogue's materials: by their names; EPDM, CFRP, FR4 assumed."""
 
-FILLER_EFFECT = {"density": 0.65, "modulus": 2.5, "conductivity": 1.1, "restitution": -0.15}
-"""Relative change per mass share, from PP against PP-GF30 and PP-T20 of the catalogue."""
+FILLER_EFFECT = {"density": 0.65, "modulus": 2.5, "conductivity": 1.1, "restitution": -0.08}
+"""Relative change per mass share (restitution: absolute), from PP against PP-GF30 and PP-T20 of the catalogue."""
 
 BLEND, BLEND_OF, BLEND_NOMINAL = "PC/ABS", ("PC", "ABS"), 0.6
 """The blend whose fraction is drawn, its two polymers, and the share of the first that the catalogue's row stands for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +24,11 @@ def force_limit(motion: Motion, goal: ProbeGoal) -> float:
     """The goal's limit, never above the arm's own, N."""
     own = motion.limits.force_limit_n
     return min(goal.force_limit_n, own) if goal.force_limit_n > 0.0 else own
+
+
+def wanted_force(goal: ProbeGoal, default_n: float, most_n: float) -> float:
+    """The goal's contact force, or the primitive's default, never above `most_n`, N."""
+    return min(goal.force_n or default_n, most_n)
 
 
 def _touch(motion: Motion, report: Report, frame: Frame, stiffness: float, depth_m: float) -> Steps:
@@ -69,9 +75,9 @@ def look(motion: Motion, report: Report) -> Steps:
     if np.any(point != 0.0):
         motion.phase = "approach"
         far = point[2] < 0.005  # only the place on the table is known, not the part's height
-        standoff = limits.far_standoff_m if far else limits.spectrum_standoff_m
-        above = max(limits.hover_m, limits.hover_height_m - float(point[2]))
-        line = motion.planner.tool_line(Frame.FIBRE, point, np.asarray(goal.normal), max(above, standoff), -standoff)
+        standoff = goal.standoff_m or (limits.far_standoff_m if far else limits.spectrum_standoff_m)
+        above = max(limits.hover_m, limits.hover_height_m - float(point[2]), standoff + 0.01)
+        line = motion.planner.tool_line(Frame.FIBRE, point, np.asarray(goal.normal), above, -standoff)
         yield from motion.enter(line)
         yield from motion.travel(-standoff)
         motion.phase = "spectrum"
@@ -95,7 +101,8 @@ def press(motion: Motion, report: Report) -> Steps:
     if report.outcome != Outcome.SUCCEEDED:
         return
     dwell = report.goal.dwell_s or 0.2
-    yield from contact.hold(limits.press_share * contact.limit_n, dwell, limits.press_rate_n_s, limits.press_depth_m)
+    force = wanted_force(report.goal, math.inf, limits.press_share * contact.limit_n)
+    yield from contact.hold(force, dwell, limits.press_rate_n_s, limits.press_depth_m)
     report.dwell_s = 1e-9 * (motion.state.time_ns - report.contact_time_ns)
     yield from contact.unload(1.5 * limits.press_rate_n_s)
     report.window_end_ns = motion.state.time_ns
@@ -126,23 +133,41 @@ def tap(motion: Motion, report: Report) -> Steps:
 
 def slide(motion: Motion, report: Report) -> Steps:
     """Slide of the ball under a light normal force."""
+    limits = motion.limits
+    yield from _slide(motion, report, Frame.BALL_TIP, limits.arm_stiffness_n_m, limits.slide_force_n)
+
+
+def wipe(motion: Motion, report: Report) -> Steps:
+    """Slide of the first pad, flat on the surface: it takes up water and dirt."""
+    limits = motion.limits
+    yield from _slide(motion, report, Frame.WARM_PAD_0, limits.pad_stiffness_n_m, limits.wipe_force_n)
+
+
+def scratch(motion: Motion, report: Report) -> Steps:
+    """Slide of the scraper: it takes off coat and label."""
+    limits = motion.limits
+    yield from _slide(motion, report, Frame.SCRAPER_TIP, limits.arm_stiffness_n_m, limits.scratch_force_n)
+
+
+def _slide(motion: Motion, report: Report, frame: Frame, stiffness: float, force_n: float) -> Steps:
+    """Touch with a tool frame and move it along the surface, `force_n` by default."""
     limits, goal = motion.limits, report.goal
-    yield from _touch(motion, report, Frame.BALL_TIP, limits.arm_stiffness_n_m, limits.press_depth_m)
+    yield from _touch(motion, report, frame, stiffness, limits.press_depth_m)
     contact = report.contact
     assert contact is not None
     yield from _descend(motion, report, contact.safe_speed_m_s)
     if report.outcome != Outcome.SUCCEEDED:
         return
-    normal = np.asarray(goal.normal, float)
+    normal = np.asarray(goal.normal, float) / np.linalg.norm(goal.normal)
     flat = np.array([np.cos(goal.slide_angle_rad), np.sin(goal.slide_angle_rad), 0.0])
     direction = flat - (flat @ normal) * normal
     direction /= np.linalg.norm(direction)
     length = goal.slide_distance_m or limits.slide_m
     speed = min(goal.speed_m_s or limits.slide_speed_m_s, 3.0 * limits.slide_speed_m_s)
-    force = min(limits.slide_force_n, 0.5 * contact.limit_n)
+    force = wanted_force(goal, min(force_n, 0.5 * contact.limit_n), limits.slide_share * contact.limit_n)
     yield from contact.hold(force, 0.15, 20.0, limits.press_depth_m)
-    along = motion.planner.slide(motion.current_line(), Frame.BALL_TIP, motion.command.q, direction, length)
-    motion.phase = "slide"
+    along = motion.planner.slide(motion.current_line(), frame, motion.command.q, direction, length)
+    motion.phase = report.goal.primitive.name.lower()
     yield from contact.slide(along, speed, force)
     report.slide_distance_m, report.speed_m_s = contact.along_m, speed
     report.window_end_ns = motion.state.time_ns
@@ -168,7 +193,7 @@ def dwell(motion: Motion, report: Report) -> Steps:
     wanted = goal.dwell_s or limits.dwell_s
     so_far = 1e-9 * (motion.state.time_ns - report.contact_time_ns)
     motion.phase = "dwell"
-    force = min(limits.dwell_force_n, limits.press_share * contact.limit_n)
+    force = wanted_force(goal, limits.dwell_force_n, limits.press_share * contact.limit_n)
     yield from contact.hold(force, wanted - so_far, 20.0, limits.press_depth_m, in_all=True)
     motion.phase = "retreat"
     yield from contact.release()
@@ -189,4 +214,6 @@ PRIMITIVES: dict[Primitive, Callable[[Motion, Report], Steps]] = {
     Primitive.DWELL: dwell,
     Primitive.LIFT: lift,
     Primitive.PLACE: place,
+    Primitive.WIPE: wipe,
+    Primitive.SCRATCH: scratch,
 }

@@ -236,17 +236,22 @@ DEVICE: dict[str, Distribution] = {
 }
 
 
+_NUMBERS = (int, float, tuple)
+
+
 def randomisation_hash() -> str:
     """SHA-256 over every distribution, share and table that parts and devices are drawn from, 16 hexadecimal digits."""
     # Here, because these modules read this one.
     from palpate_agents.materials import catalogue
-    from palpate_sim import appearance, part_geometry, part_properties, part_tables
+    from palpate_sim import appearance, part_geometry, part_properties, part_tables, surface, surface_maps
 
+    layers = {**vars(surface_maps), **vars(surface)}
     content = {
         "mix": CONDITION_MIX,
         "black": [BLACKABLE_FAMILIES, BLACK_BY_NATURE],
         "shares": [OPAQUE_COAT_SHARE, HOLLOW_SHARE, RIBBED_SHARE, ANODISED_SHARE, OFF_AMBIENT_SHARE],
         "surface": [LABEL_SHARE, DIRT_SHARE],
+        "maps": {name: value for name, value in layers.items() if name.isupper() and isinstance(value, _NUMBERS)},
         "lots": [LOTS, LOT_VARIANCE, sorted(LOT_PROPERTIES)],
         "part": {name: asdict(entry) for name, entry in PART.items()},
         "geometry": [{name: asdict(entry) for name, entry in GEOMETRY.items()}, part_geometry.constants()],

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -71,6 +71,17 @@ class ThermalJob:
     ambient_c: float
 
 
+def looks_of(
+    picture: Picture, camera: Camera, parts: Sequence[Part], surfaces: Sequence[SurfaceMaps], poses: Sequence[PartPose]
+) -> list[rgbd.PixelLook]:
+    """Look of the pixels of every part in a picture; all three in the order of the parts that were drawn."""
+    looks = []
+    for k, (part, surface, pose) in enumerate(zip(parts, surfaces, poses, strict=True)):
+        mask = picture.label == FIRST_PART + k
+        looks.append(rgbd.pixel_look(part, surface, mask, part_places(camera.points_at(picture.depth_m, mask), pose)))
+    return looks
+
+
 SILENT_JOBS = PartsJob, SurfaceJob
 ABSENT = part_from_seed(0, 0)
 """Stands for an empty table: it covers no pixel."""
@@ -121,11 +132,7 @@ class FrameMaker:
         picture = cell.picture(camera, list(job.poses), job.joints)
 
         def paint() -> tuple[list[rgbd.PixelLook], NDArray[np.float32]]:
-            points = camera.points(picture.depth_m)
-            looks = []
-            for k, (part, surface, pose) in enumerate(zip(self._parts, self._surfaces, job.poses, strict=True)):
-                mask = picture.label == FIRST_PART + k
-                looks.append(rgbd.pixel_look(part, surface, mask, part_places(points, mask, pose)))
+            looks = looks_of(picture, camera, self._parts, self._surfaces, job.poses)
             return looks, rgbd.dress(picture.color, looks)
 
         looks, dressed = self._once(camera, picture, paint)
@@ -143,7 +150,7 @@ class FrameMaker:
             points, mask = camera.points(picture.depth_m), picture.label == FIRST_PART
             if not self._parts:
                 return points, mask, np.zeros(0)
-            places = part_places(points, mask, job.poses[0])
+            places = part_places(points[mask], job.poses[0])
             return points, mask, rgbd.pixel_emissivity(self._parts[0], self._surfaces[0], places)
 
         points, mask, emissivity = self._once(camera, picture, look)

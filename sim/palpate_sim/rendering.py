@@ -15,7 +15,7 @@ import pybullet
 from numpy.typing import NDArray
 
 from palpate_agents.observation import CameraGeometry
-from palpate_sim.cameras import FAR_M, Camera, color_camera, thermal_camera
+from palpate_sim.cameras import Camera, color_camera, thermal_camera
 from palpate_sim.clearance import Clearance
 from palpate_sim.geometry import Point
 from palpate_sim.kinematics import ARM_JOINTS, FINGER_JOINTS, UrdfModel
@@ -80,7 +80,7 @@ class _Layer:
         for body, value in labels.items():
             label[bodies == body] = value
         color = np.reshape(np.asarray(rgba, np.uint8), (*shape, 4))[..., :3]
-        metres = np.where(label > 0, camera.depth_m(np.reshape(np.asarray(depth, float), shape)), FAR_M)
+        metres = np.where(label > 0, camera.depth_m(np.reshape(np.asarray(depth, float), shape)), camera.far_m)
         picture = Picture(np.ascontiguousarray(color), metres.astype(np.float32), label)
         self._cache[id(camera)] = key, picture
         return picture
@@ -174,10 +174,10 @@ class CellRenderer:
         return camera.sees(*self._spheres.spheres(np.array(joints[:7])))
 
 
-def part_places(points_m: NDArray[np.floating], mask: NDArray[np.bool_], pose: PartPose) -> Array:
-    """Places (K, 2), x and y in a part's frame, m, behind the pixels of a mask; points (H, W, 3) in the base frame."""
+def part_places(points_m: NDArray[np.floating], pose: PartPose) -> Array:
+    """Places (K, 2), x and y in a part's frame, m, of points (K, 3) in the base frame."""
     turn = np.reshape(pybullet.getMatrixFromQuaternion(pose.orientation), (3, 3))
-    return (points_m[mask] - np.asarray(pose.position)) @ turn[:, :2]
+    return (points_m - np.asarray(pose.position)) @ turn[:, :2]
 
 
 @dataclass(frozen=True)
@@ -223,12 +223,12 @@ class PartRenderer:
         cell.set_parts([part])
         color = cell.picture(cell.color_camera, [pose], None)
         mask = color.label == FIRST_PART
-        places = part_places(cell.color_camera.points(color.depth_m), mask, pose)
+        places = part_places(cell.color_camera.points_at(color.depth_m, mask), pose)
         thermal = cell.picture(cell.thermal_camera, [pose], None)
         points, warm = cell.thermal_camera.points(thermal.depth_m), thermal.label == FIRST_PART
         return PartPictures(
             color.color, color.depth_m, mask, cell.color_camera.geometry, places,
-            points, warm, cell.thermal_camera.geometry, part_places(points, warm, pose),
+            points, warm, cell.thermal_camera.geometry, part_places(points[warm], pose),
         )  # fmt: skip
 
 

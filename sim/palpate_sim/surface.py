@@ -50,7 +50,7 @@ NECK_FACTOR = 0.05
 """Compliance of a bottle's neck, a narrow tube, against the middle of its broad side; assumed."""
 
 
-def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any) -> PartBatch:
+def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *, optics: bool = True) -> PartBatch:
     """The parts as a sensor with a round footprint meets them.
 
     Adds (all (N,)): `coat_cover`, `label_cover`, `dirt_cover`, `film_cover` (shares 0..1 of the footprint, each by
@@ -63,6 +63,8 @@ def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any) ->
         maps: their surfaces.
         uv_m: (N, 2) middle of the footprint, m, part's frame; what lies beside the part is moved to its edge.
         radius_m: one or (N,), m; below a cell's size the maps are interpolated.
+        optics: False leaves `emissivity`, `gloss`, `transparency` and `rgb` as of the bare body, for tools that only
+            feel: a third of the time for a single part.
 
     Raises:
         ValueError: wrong shapes, or values that are negative or not finite.
@@ -80,7 +82,7 @@ def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any) ->
     def mean(values: Array) -> Array:
         return xp.sum(xp.matmul(along[:, None, :], values)[:, 0, :] * across, axis=1)
 
-    return _met(batch, maps, mean, wall_factor(batch, uv))
+    return _met(batch, maps, mean, wall_factor(batch, uv), optics)
 
 
 def whole_part(batch: PartBatch, maps: SurfaceMaps) -> PartBatch:
@@ -122,6 +124,8 @@ def wall_factor(batch: PartBatch, uv_m: Array) -> Array:
     xp = namespace(uv_m)
     factor = xp.ones_like(uv_m[:, 0])
     hollow = xp.isfinite(batch.wall_thickness_m)
+    if xp.all(hollow):
+        return _wall_factor(batch.shape, batch.dimensions_m, batch.wall_thickness_m, batch.rib_pitch_m, uv_m)
     if xp.any(hollow):
         factor[hollow] = _wall_factor(
             batch.shape[hollow], batch.dimensions_m[hollow], batch.wall_thickness_m[hollow], batch.rib_pitch_m[hollow],
@@ -174,7 +178,7 @@ def _hat(distance: Array, half: Array) -> Array:
     return weights / xp.sum(weights, axis=1)[:, None]
 
 
-def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array) -> PartBatch:
+def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array, optics: bool = True) -> PartBatch:
     xp = namespace(wall)
     none = 0.0 * wall
     if not any(xp.any(entry > 0.0) for entry in (batch.coat_um, batch.label_um, batch.film_um, batch.dirt_level)):
@@ -192,12 +196,8 @@ def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array) -> PartBat
     if xp.any(watered):
         wet = cover(unit(maps.film_um * (1.0 / WET_UM)), watered)
         deep = xp.where(watered, mean(maps.film_um), none) / (wet + 1e-12)
-    # looks are linear in the film's effect: an even film with the mean effect of the puddles gives their mean
-    seen = -FILM_UM * xp.log(1.0 - wet * (1.0 - xp.exp(deep * (-1.0 / FILM_UM))))
-    look = surface_look(batch, coat, label, seen, dirt)
-    dry = surface_emissivity(batch, coat, label, none, dirt)
-    absorbed = wet * (1.0 - xp.exp(deep * (-2.0 * WATER_LWIR_ABSORPTION_PER_UM)))
     conductance = batch.contact_conductance_w_m2k + wet * batch.wet_conductance_w_m2k
+    seen = _optics(batch, coat, label, dirt, wet, deep) if optics else {}
     return batch.replace(
         coat_cover=coat,
         label_cover=label,
@@ -208,11 +208,25 @@ def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array) -> PartBat
         friction_factor=_friction_factor(batch, coat, label) * (1.0 - wet * (1.0 - batch.wet_friction_factor)),
         contact_conductance_w_m2k=conductance,
         contact_resistance_m2k_w=_resistance(batch, coat, label, conductance),
-        emissivity=dry + absorbed * (WATER_EMISSIVITY - dry),
-        gloss=look.gloss,
-        transparency=look.clear,
-        rgb=xp.stack(look.rgb, axis=1),
+        bare_gloss=batch.gloss,
+        bare_transparency=batch.transparency,
+        **seen,
     )
+
+
+def _optics(batch: PartBatch, coat: Array, label: Array, dirt: Array, wet: Array, deep: Array) -> dict[str, Array]:
+    xp = namespace(coat)
+    # looks are linear in the film's effect: an even film with the mean effect of the puddles gives their mean
+    even = -FILM_UM * xp.log(1.0 - wet * (1.0 - xp.exp(deep * (-1.0 / FILM_UM))))
+    look = surface_look(batch, coat, label, even, dirt)
+    dry = surface_emissivity(batch, coat, label, 0.0 * wet, dirt)
+    absorbed = wet * (1.0 - xp.exp(deep * (-2.0 * WATER_LWIR_ABSORPTION_PER_UM)))
+    return {
+        "emissivity": dry + absorbed * (WATER_EMISSIVITY - dry),
+        "gloss": look.gloss,
+        "transparency": look.clear,
+        "rgb": xp.stack(look.rgb, axis=1),
+    }
 
 
 def _friction_factor(batch: PartBatch, coat: Array, label: Array) -> Array:

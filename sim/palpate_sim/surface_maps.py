@@ -19,7 +19,7 @@ GRID = 16
 
 WAVES = 4
 """Cosines in one random field."""
-WAVELENGTH_M = (0.012, 0.045)
+WAVELENGTH_M = (0.02, 0.06)
 """Size of patches, puddles and blobs, m; assumed."""
 EDGE = 0.5
 """Width of a patch's soft edge in units of the field, whose standard deviation is sqrt(WAVES / 2)."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from palpate_agents.observation import Frame
 from palpate_sim.contact import PAD_SIDE_M
 from palpate_sim.devices import DeviceDraw
-from palpate_sim.sensors.heat_contact import contact_resistance
+from palpate_sim.sensors.heat_contact import PAD_RADIUS_M, contact_resistance
 from palpate_sim.sensors.thermal import HeatedTip, WarmSpot, pad_course, warmth_at
 from palpate_sim.touch import PADS, Touch
 from palpate_sim.world import PartBody
@@ -83,7 +83,7 @@ class WarmPads:
     def _begin(self, pad: int, touch: Touch, body: PartBody, rotation: Array, time_s: float) -> None:
         turn = body.pose[:3, :3]
         center = turn.T @ (touch.point - body.pose[:3, 3])
-        spot = body.touch.spot(center[:2], 0.5 * PAD_SIDE_M)
+        spot = body.touch.spot(center[:2], PAD_RADIUS_M)
         mark = _Mark(
             pad, center, turn.T @ touch.normal, turn.T @ rotation[:, 1], time_s, None, float(self.heater.face_c[pad]),
             warmth_at(touch.point, spot, self.spots(time_s, body), time_s, self._devices),

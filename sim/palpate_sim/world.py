@@ -7,6 +7,7 @@ and says what is true. Contact between tool and parts is computed beside PyBulle
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pybullet
@@ -16,10 +17,12 @@ from palpate_agents.observation import Frame
 from palpate_sim.arm import FINGER_LINKS, GRAVITY_M_S2, TOOL_LINKS, ArmReading, SimArm, tool_tips
 from palpate_sim.geometry import cross, pose_matrix, quaternion_matrix, ray_distance, yaw_quaternion
 from palpate_sim.kinematics import UrdfModel
+from palpate_sim.marks import ContactTrack, marked
 from palpate_sim.motion import PERIOD_S, ArmCommand
 from palpate_sim.objects import Part
 from palpate_sim.scene import PartShapes, Quaternion, add_part, load_fixtures
 from palpate_sim.shapes import Point, center_of_mass_m
+from palpate_sim.surface import SurfaceMaps
 from palpate_sim.touch import Touch, TouchModel
 
 Array = NDArray[np.float64]
@@ -44,6 +47,8 @@ class PartBody:
         touch: its contact laws.
         position, orientation: newest pose of the part's frame (quaternion x, y, z, w).
         center_m: (3,) centre of mass in the part's frame.
+        tracks: ways of the frames that touch it.
+        damage_m: deepest mark on its body so far.
         look_again: per tool frame, the step at which it may touch at the earliest.
         mass_kg: the mass that it has in PyBullet now (`World._scale_masses`).
     """
@@ -56,6 +61,13 @@ class PartBody:
     look_again: list[int]
     mass_kg: float
     center_m: Point = (0.0, 0.0, 0.0)
+    tracks: dict[Frame, ContactTrack] = field(default_factory=dict)
+    damage_m: float = 0.0
+
+    @property
+    def maps(self) -> SurfaceMaps:
+        """Its surface as it is now, N = 1."""
+        return self.touch.maps
 
     @property
     def center(self) -> Array:
@@ -66,6 +78,22 @@ class PartBody:
     def pose(self) -> Array:
         """(4, 4) pose of the part's frame in the base frame."""
         return pose_matrix(self.position, self.orientation)
+
+
+class FibreView(NamedTuple):
+    """What the fibre looks at.
+
+    Attributes:
+        body: part, None for the table.
+        distance_m: along the fibre's axis.
+        angle_rad: between axis and the surface's normal.
+        point: (3,) m, part's frame, None for the table.
+    """
+
+    body: PartBody | None
+    distance_m: float
+    angle_rad: float
+    point: Array | None
 
 
 @dataclass
@@ -104,6 +132,8 @@ class World:
         self.arm = SimArm(self.client, model)
         self.parts: list[PartBody] = []
         self.tips_released = False
+        self.changed = False
+        """A touch has changed the surface of a part since somebody reset this."""
         tips = tool_tips(model)
         self._frames = tuple(tips)
         self._tips = [tip for tip, _ in tips.values()]
@@ -148,6 +178,7 @@ class World:
         for entry in self.parts:
             pybullet.removeBody(entry.body, physicsClientId=self.client)
         self.parts.clear()
+        self.changed = False
 
     def step(self, command: ArmCommand) -> WorldState:
         """One millisecond."""
@@ -164,7 +195,20 @@ class World:
             entry.position = place
         self._touch(state)
         self._scale_masses(state)
+        for entry in self.parts:
+            if entry.tracks:
+                self._leave(entry, state.touches)
         return state
+
+    def _leave(self, entry: PartBody, touches: list[Touch]) -> None:
+        """End the ways of the frames that no longer touch a part, and mark its surface."""
+        still = [touch.frame for touch in touches if touch.model is entry.touch]
+        for frame in [frame for frame in entry.tracks if frame not in still]:
+            maps, depth = marked(entry.tracks.pop(frame))
+            entry.damage_m = max(entry.damage_m, depth)
+            if maps is not None:
+                entry.touch.maps = maps
+                self.changed = True
 
     def _touch(self, state: WorldState) -> None:
         """Add the forces between tool and parts to the wrench, and push the parts.
@@ -186,7 +230,15 @@ class World:
                     continue
                 before = tip if last is None else last[0] @ self._tips[k] + last[1]
                 normal = turn @ np.array(local_normal)
+                place = turn.T @ (tip - entry.position)
                 self._press(state, entry, frame, -gap, tip, normal, (tip - before) / PERIOD_S)
+                self._follow(entry, frame, place[:2], state.touches[-1].normal_n)
+
+    def _follow(self, entry: PartBody, frame: Frame, uv: Array, force_n: float) -> None:
+        track = entry.tracks.get(frame)
+        if track is None:
+            track = entry.tracks[frame] = ContactTrack(frame, entry.touch, uv, uv)
+        track.go_on(uv, force_n, clamped=not self.tips_released)
 
     def _scale_masses(self, state: WorldState) -> None:
         """Give a light part more inertia, but no more weight, while tool or fingers touch it.
@@ -248,23 +300,22 @@ class World:
     def _link_name(self, link: int) -> str:
         return next((name for name, index in self.arm.links.items() if index == link), "the arm's base")
 
-    def fibre_view(self, state: WorldState, reach_m: float = 0.3) -> tuple[PartBody | None, float, float]:
-        """What the fibre looks at: part (None: the table), distance m, angle to the surface's normal rad."""
+    def fibre_view(self, state: WorldState, reach_m: float = 0.3) -> FibreView:
+        """What the fibre looks at."""
         k = self._frames.index(Frame.FIBRE)
         origin = state.rotation @ self._tips[k] + state.origin
         axis = state.rotation @ self._axes[k]
         table = origin[2] / max(-float(axis[2]), 1e-6)
-        found: tuple[PartBody | None, float, float] = (
-            None, float(table), float(np.arccos(np.clip(-axis[2], -1.0, 1.0)))
-        )  # fmt: skip
+        found = FibreView(None, float(table), float(np.arccos(np.clip(-axis[2], -1.0, 1.0))), None)
         for entry in self.parts:
             turn = quaternion_matrix(entry.orientation)
             local, direction = turn.T @ (origin - np.array(entry.position)), turn.T @ axis
             distance = ray_distance(entry.part.shape, entry.part.dimensions_m, local, direction, reach_m)
-            if distance is not None and distance < found[1]:
+            if distance is not None and distance < found.distance_m:
                 hit = local + distance * direction
                 _, normal = entry.touch.gap(Frame.FIBRE, hit + 1e-4 * -direction, direction)
-                found = entry, distance, float(np.arccos(np.clip(-np.dot(normal, direction), -1.0, 1.0)))
+                angle = float(np.arccos(np.clip(-np.dot(normal, direction), -1.0, 1.0)))
+                found = FibreView(entry, distance, angle, hit)
         return found
 
 

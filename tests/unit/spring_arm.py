@@ -45,14 +45,13 @@ class SpringArm:
         acceleration = (velocity - self._velocity) / PERIOD_S
         self._origin, self._velocity = origin, velocity
         contact = np.zeros(3)
-        for frame in (Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1):
+        for frame in (Frame.BALL_TIP, Frame.WARM_PAD_0, Frame.WARM_PAD_1, Frame.SCRAPER_TIP):
             tip = sensor[:3, :3] @ PLANNER.tool_in_sensor[frame][:3, 3] + origin
             depth = self.surface_m - float(tip[2])
             if depth > 0.0:
                 limits = self.motion.limits
-                hard = (
-                    self.stiffness_n_m if frame is Frame.BALL_TIP else min(self.stiffness_n_m, limits.pad_stiffness_n_m)
-                )
+                pad = frame in (Frame.WARM_PAD_0, Frame.WARM_PAD_1)
+                hard = min(self.stiffness_n_m, limits.pad_stiffness_n_m) if pad else self.stiffness_n_m
                 spring = limits.tip_spring_n_m if self.motion.tips_released else hard
                 contact[2] += spring * depth
                 self.depth_m = max(self.depth_m, depth)

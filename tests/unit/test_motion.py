@@ -18,7 +18,9 @@ from palpate_sim.planning import HOME, TOOL_POSTURE, Unreachable
 from palpate_sim.trajectory import JOINT_ACCELERATION, JointMove, Profile, ToolLine
 
 TOP = (0.5, 0.02, 0.03)
-TOUCHING = (Primitive.PRESS, Primitive.TAP, Primitive.SLIDE, Primitive.DWELL)
+TOUCHING = (
+    Primitive.PRESS, Primitive.TAP, Primitive.SLIDE, Primitive.DWELL, Primitive.WIPE, Primitive.SCRATCH,
+)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -268,6 +270,9 @@ def test_too_wide_for_the_hand_is_a_failed_grasp():
         ({"speed_m_s": -0.1}, "speed_m_s"),
         ({"dwell_s": float("nan")}, "dwell_s"),
         ({"dwell_s": 600.0}, "dwell_s"),
+        ({"force_n": -1.0}, "force_n"),
+        ({"force_n": float("inf")}, "force_n"),
+        ({"standoff_m": 0.5}, "standoff_m"),
         ({"slide_distance_m": 1.0}, "slide_distance_m"),
         ({"primitive": Primitive.DWELL, "pad_index": 2}, "pad_index"),
         ({"primitive": Primitive.PLACE, "bin": "nowhere"}, "nowhere"),

@@ -1,3 +1,4 @@
+import time
 from dataclasses import fields, replace
 
 import numpy as np
@@ -213,3 +214,14 @@ def test_hash_covers_every_table(monkeypatch):
             patch.setitem(getattr(rand, name), key, changed)
             assert rand.randomisation_hash() != before, name
     assert rand.randomisation_hash() == before
+
+
+@pytest.mark.parametrize(("count", "limit_s"), [(512, 512 * 40e-6), (1, 1e-3)])
+def test_drawing_is_fast(count, limit_s):
+    keys = keyed.keys_of(1, range(count))
+    taken = []
+    for _ in range(20):
+        start = time.perf_counter()
+        draw_parts(keys)
+        taken.append(time.perf_counter() - start)
+    assert min(taken) < limit_s  # the best of 20: other processes may run

@@ -16,11 +16,12 @@ from palpate_agents.errors import CellError
 from palpate_agents.observation import Frame
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.kinematics import UrdfModel
-from palpate_sim.objects import draw_part
+from palpate_sim.objects import PartBatch, draw_part, part_from_seed
 from palpate_sim.planning import HOME, Planner
-from palpate_sim.render_process import ColorJob, FrameMaker, PartsJob, RenderProcess, ThermalJob
+from palpate_sim.render_process import ColorJob, FrameMaker, PartsJob, RenderProcess, SurfaceJob, ThermalJob
 from palpate_sim.rendering import ARM, FIRST_PART, FIXTURE, CellRenderer, PartRenderer, resting_pose
 from palpate_sim.sensors.thermal import WarmSpot
+from palpate_sim.surface import SurfaceMaps, scrape
 
 MODEL = UrdfModel()
 AT_HOME = (*HOME.tolist(), 0.04, 0.04)
@@ -87,13 +88,52 @@ def test_a_corner_projects_to_where_it_is_drawn(renderer):
     assert rows.max() + 0.5 == pytest.approx(max(vs), abs=0.6)
 
 
-def test_the_picture_has_the_parts_colour(renderer):
-    part = dataclasses.replace(part_of(), rgb=(0.7, 0.1, 0.1))
+def test_parts_are_drawn_white_and_the_frame_has_their_colour(renderer):
+    part = dataclasses.replace(part_of(), rgb=(0.7, 0.1, 0.1), gloss=0.1)
+    pose = resting_pose(part, 0.5, 0.0, 0.0)
     renderer.set_parts([part])
-    picture = renderer.picture(renderer.color_camera, [resting_pose(part, 0.5, 0.0, 0.0)], AT_HOME)
-    red, green, blue = picture.color[picture.label == FIRST_PART].mean(axis=0)
+    picture = renderer.picture(renderer.color_camera, [pose], AT_HOME)
+    mask = picture.label == FIRST_PART
+    assert picture.color[mask].min() > 100
+    assert np.ptp(picture.color[mask].mean(axis=0)) < 1.0
+    maker = FrameMaker(1, DeviceDraw.nominal())
+    maker.make(PartsJob((part,), (SurfaceMaps.of_part(part),)))
+    color, _ = maker.make(ColorJob(1, (pose,), AT_HOME))
+    maker.close()
+    red, green, blue = color[mask].mean(axis=0)
     assert red > 3 * green
     assert red > 3 * blue
+
+
+def test_a_scraped_coat_shows_in_the_next_picture_where_it_was_scraped():
+    part = dataclasses.replace(
+        part_from_seed(3, 0, "ABS", "painted", "block"), rgb=(0.05, 0.05, 0.05), coat_rgb=(0.9, 0.9, 0.9),
+        coat_gloss=0.1, label_um=0.0, dirt_level=0.0, coat_um=60.0,
+    )  # fmt: skip
+    pose = resting_pose(part, 0.5, 0.02, 0.7)
+    maps = SurfaceMaps.of_part(part)
+    maps.coat[:] = 1.0
+    batch = PartBatch.of([part])
+    start, end = np.array([[-0.008, 0.004]]), np.array([[0.008, 0.004]])
+    scraped, _ = scrape(batch, maps, start, end, 0.006, 5.0)
+    maker = FrameMaker(1, DeviceDraw.nominal())
+    maker.make(PartsJob((part,), (maps,)))
+    before, _ = maker.make(ColorJob(1, (pose,), AT_HOME))
+    maker.make(SurfaceJob(0, scraped))
+    after, _ = maker.make(ColorJob(2, (pose,), AT_HOME))
+    maker.close()
+    darker = before.astype(float).mean(axis=-1) - after.mean(axis=-1)
+    camera = CellRenderer(MODEL, arm=False).color_camera
+    turn = np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
+
+    def at(u, v):
+        x, y = turn @ (u, v) + (0.5, 0.02)
+        column, row = pixel(camera, (x, y, part.dimensions_m[2]))
+        return darker[round(row), round(column)]
+
+    assert at(0.0, 0.004) > 60.0
+    assert abs(at(0.0, -0.008)) < 8.0
+    assert np.mean(darker > 40.0) < 0.01
 
 
 @pytest.mark.parametrize("name", ["color_camera", "thermal_camera"])
@@ -123,7 +163,7 @@ def test_still_scenes_are_not_drawn_again(renderer):
     assert not np.array_equal(moved.label, first.label)
 
 
-@pytest.mark.parametrize("shape", ["block", "plate", "cylinder", "tube"])
+@pytest.mark.parametrize("shape", ["block", "plate", "cylinder", "tube", "bottle", "bracket", "housing"])
 def test_part_pictures_are_those_of_the_cell(renderer, shape):
     part = part_of(shape)
     pose = resting_pose(part, 0.48, 0.05, 0.6)
@@ -133,11 +173,13 @@ def test_part_pictures_are_those_of_the_cell(renderer, shape):
     renderer.set_parts([part])
     color = renderer.picture(renderer.color_camera, [pose], AT_HOME)
     thermal = renderer.picture(renderer.thermal_camera, [pose], AT_HOME)
-    np.testing.assert_array_equal(alone.color, color.color)
+    np.testing.assert_array_equal(alone.shade, color.color)
     np.testing.assert_array_equal(alone.depth_m, color.depth_m)
     np.testing.assert_array_equal(alone.mask, color.label == FIRST_PART)
     np.testing.assert_array_equal(alone.thermal_mask, thermal.label == FIRST_PART)
     assert alone.mask.sum() > 200
+    assert alone.places_m.shape == (alone.mask.sum(), 2)
+    assert np.abs(alone.places_m).max(axis=0) == pytest.approx(np.array(part.dimensions_m[:2]) / 2, abs=2e-3)
     assert alone.thermal_mask.sum() > 50
 
 
@@ -148,7 +190,7 @@ def test_frames_depend_on_their_number_and_seed_alone():
 
     def frames(order, seed):
         maker = FrameMaker(seed, DeviceDraw.nominal())
-        maker.make(PartsJob((part,)))
+        maker.make(PartsJob((part,), (SurfaceMaps.of_part(part),)))
         results = {k: maker.make(jobs[k]) for k in order}
         maker.close()
         return results
@@ -165,7 +207,7 @@ def test_a_warm_spot_is_seen_where_it_was_touched():
     part = part_of()
     top = part.dimensions_m[2]
     maker = FrameMaker(1, DeviceDraw.nominal())
-    maker.make(PartsJob((part,)))
+    maker.make(PartsJob((part,), (SurfaceMaps.of_part(part),)))
     poses = (resting_pose(part, 0.5, 0.0, 0.0),)
     spot = WarmSpot((0.505, -0.01, top), 1.0, 2.0, 70.0, 1)
     before = maker.make(ThermalJob(1, poses, AT_HOME, (), 0.5, 22.0))

@@ -10,8 +10,9 @@ from palpate_sim.objects import part_from_seed
 from palpate_sim.planning import Planner
 from palpate_sim.rendering import PartRenderer
 from palpate_sim.sensors.spectrum import TABLE_REFLECTANCE, saunderson
+from palpate_sim.training.dwell_windows import dwell_window
 from palpate_sim.training.scene_of_part import PartScene
-from palpate_sim.training.still_windows import dwell_window, lift_window, look_window
+from palpate_sim.training.still_windows import lift_window, look_window
 from palpate_sim.training.touch_windows import Contact, ToolGeometry, missed, tap_window, taps
 
 

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import erfcx
+from scipy.special import erfcx, j1
 
 from palpate_agents.materials import MATERIALS
 from palpate_sim.contact import PAD_SIDE_M
-from palpate_sim.objects import DeviceDraw, PartBatch, part_from_seed
+from palpate_sim.devices import DeviceDraw, draw_device_batch
+from palpate_sim.keyed import keys_of
+from palpate_sim.objects import PartBatch, draw_parts, part_from_seed
 from palpate_sim.sensors import heat_contact, thermal
 from palpate_sim.sensors.heated_tip import (
     CUT_OFF_C,
@@ -107,10 +110,65 @@ def test_thin_wall_warms_more_and_a_wall_beyond_two_diffusion_lengths_does_not_m
 def test_spreading_of_a_disc():
     # steady state on a half-space: mean rise 8 q b / (3 pi k); early: one-dimensional
     x = np.array([0.03, 1000.0])
-    ratio = heat_contact._spreading_ratio(x, np.full(2, 29.0))
+    ratio = heat_contact._spreading_ratio(x[None], np.full(1, 29.0))[0]
     one_dimensional = 1.0 / (x * np.tanh(x * 29.0))
     assert (ratio * one_dimensional)[0] == pytest.approx(8 / (3 * np.pi), rel=0.05)
     assert ratio[1] == pytest.approx(1.0, abs=2e-3)
+
+
+def test_spline_of_the_disc_agrees_with_the_integral():
+    """Against the integral itself, between the nodes."""
+    log_x, log_l = np.linspace(np.log(0.05), np.log(1000.0), 40), np.linspace(np.log(0.05), np.log(20.0), 9)
+    coarse = np.array([heat_contact._spreading_ratio(np.exp(log_x)[None], np.exp([v]))[0] for v in log_l])
+    u = (np.arange(20000) + 0.5) / 20000
+    y = 150.0 * u**2
+    kernel = 2.0 * j1(y) ** 2 / y * (2.0 * 150.0 * u / 20000)
+    for row, thick in enumerate(np.exp(log_l)):
+        x = np.exp(log_x)[:, None]
+        w = np.sqrt(y**2 + x**2)
+        tail = 2.0 / np.pi * (np.sqrt(150.0**2 + x[:, 0] ** 2) / 150.0 - 1.0) / x[:, 0] ** 2
+        mean = (kernel / (w * np.tanh(w * thick))).sum(axis=1) + tail
+        assert coarse[row] == pytest.approx(mean * x[:, 0] * np.tanh(x[:, 0] * thick), rel=3e-5)
+
+
+def test_torch_gives_the_same_as_numpy():
+    batch = draw_parts(keys_of(3, np.arange(24)))
+    devices = draw_device_batch(keys_of(4, np.arange(24)))
+    time = np.array([0.0, 0.05, 1.0, 1.9, 2.5, 4.0])
+    tensors, tools = batch.to(torch), devices.to(torch)
+    for plain, there in (
+        (
+            heat_contact.surface_temperature(batch, time, 2.0, 70.0, devices, 1),
+            heat_contact.surface_temperature(tensors, time, 2.0, 70.0, tools, 1),
+        ),
+        (
+            heat_contact.pad_face_temperature(batch, devices, time, 45.0),
+            heat_contact.pad_face_temperature(tensors, tools, time, 45.0),
+        ),
+        (
+            heat_contact.pad_heat_j_m2(batch, devices, time, 45.0),
+            heat_contact.pad_heat_j_m2(tensors, tools, time, 45.0),
+        ),
+    ):
+        assert np.asarray(there) == pytest.approx(plain, rel=1e-6, abs=1e-9)
+
+
+def test_heat_is_the_integral_of_the_flux():
+    batch = batch_of("ABS", "Cu")
+    time = 2.0 * np.linspace(0.0, 1.0, 4000)[1:] ** 2
+    flux = heat_contact.pad_flux_w_m2(batch, NOMINAL, time, 60.0)
+    heat = heat_contact.pad_heat_j_m2(batch, NOMINAL, time, 60.0)
+    assert np.trapezoid(flux, time, axis=1) == pytest.approx(heat[:, -1] - heat[:, 0], rel=2e-3)
+
+
+def test_devices_of_one_and_of_many_agree():
+    batch = batch_of("ABS", "SS304", "PP")
+    devices = draw_device_batch(keys_of(4, np.arange(3)))
+    pads = np.array([0, 1, 1])
+    together = heat_contact.pad_face_temperature(batch, devices, [1.0], 60.0, pads)
+    for row, pad in enumerate(pads):
+        alone = heat_contact.pad_face_temperature(batch.rows([row]), devices.draw(row), [1.0], 60.0, int(pad))
+        assert together[row] == pytest.approx(alone[0], rel=1e-12)
 
 
 def test_pad_sees_the_spread_in_copper_but_not_in_plastic(monkeypatch):
@@ -192,6 +250,41 @@ def test_frame_shows_emissivity_offset_and_noise():
     assert picture[table].mean() == pytest.approx(19.0, abs=0.01)
     assert np.std(picture[table]) == pytest.approx(0.05, rel=0.03)
     assert picture[:18].mean() == pytest.approx(22.0 + thermal.ARM_EMISSIVITY * 18.0 - 3.0, abs=0.02)
+
+
+def test_frame_shows_the_emissivity_of_each_place():
+    """Bare patches of a painted metal reflect the room, the paint shows the part."""
+    points, part, arm = scene()
+    batch = batch_of("SS304", temperature_c=np.array([40.0]), emissivity=np.array([0.5]))
+    bare = points[part][:, 0] > 0.0
+    picture = thermal.frame(
+        points, part, arm, batch, [], 0.0, DeviceDraw(netd_k=0.0), 20.0, np.random.default_rng(0),
+        emissivity=np.where(bare, 0.1, 0.95),
+    )  # fmt: skip
+    inner = np.abs(points).max(axis=-1) < 0.025
+    assert picture[inner & (points[..., 0] > 0.003)] == pytest.approx(22.0, abs=1e-4)
+    assert picture[inner & (points[..., 0] < -0.003)] == pytest.approx(39.0, abs=1e-4)
+
+
+def test_an_earlier_touch_leaves_warmth_that_fades_with_time_and_place():
+    batch = batch_of("ABS")
+    spot = WarmSpot((0.0, 0.0, 0.0), 0.0, 2.0, 70.0)
+    at = [thermal.warmth_at(np.zeros(3), batch, [spot], time, NOMINAL) for time in (-1.0, 2.5, 10.0, 60.0)]
+    assert at[0] == 0.0
+    assert at[1] > at[2] > at[3] > 0.3
+    aside = thermal.warmth_at(np.array([0.02, 0.0, 0.0]), batch, [spot], 10.0, NOMINAL)
+    assert aside < 0.01
+    twice = thermal.warmth_at(np.zeros(3), batch, [spot, spot], 10.0, NOMINAL)
+    assert twice == pytest.approx(2.0 * at[2])
+
+
+def test_a_layer_between_pad_and_part_slows_the_heat():
+    batch = batch_of("ABS")
+    thin, thick = (
+        heat_contact.surface_temperature(batch, [1.0, 3.0], 2.0, 60.0, NOMINAL, 0, resistance)[0]
+        for resistance in (2e-4, 2e-3)
+    )
+    assert np.all(thick < thin - 1.0)
 
 
 def test_bare_metal_hides_its_warm_spot_and_anodising_shows_it():

@@ -250,6 +250,16 @@ def test_whole_parts_meet_the_mean_over_the_footprint():
     assert weights[0, GRID // 2, GRID // 2] == pytest.approx(4.0 / np.pi / GRID**2, rel=0.01)
 
 
+def test_tools_that_only_feel_meet_the_same_without_optics():
+    batch = everything()
+    surface = draw_surface_maps(batch)
+    met = spot_batch(batch, surface, at(batch), 0.0005)
+    felt = spot_batch(batch, surface, at(batch), 0.0005, optics=False)
+    for name in SPOT:
+        expected = batch if name in ("emissivity", "gloss", "transparency", "rgb") else met
+        np.testing.assert_array_equal(getattr(felt, name), getattr(expected, name))
+
+
 def test_area_shares_sum_to_one():
     batch = everything()
     surface = draw_surface_maps(batch)

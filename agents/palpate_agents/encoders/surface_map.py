@@ -67,7 +67,7 @@ def surface_of(view: PartView, windows: ProbeWindows) -> SurfaceView:
         raise Unusable("every pixel of the colour picture is the same")
     if view.table_mask.sum() < MIN_TABLE_PIXELS:
         raise Unusable("no bare table beside the part to compare colours with")
-    table = np.maximum(np.median(color[view.table_mask].astype(np.float64), axis=0), 5.0)
+    table: FloatArray = np.maximum(np.median(color[view.table_mask].astype(np.float64), axis=0), 5.0)
     size = 2 * SHADOW_PX + 1
     inner = cv2.erode(view.mask.astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0).astype(bool)
     inner = inner[view.mask]

@@ -49,74 +49,66 @@ def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
         volume_m3: (n,) seen volume, m3; NaN where unknown.
 
     Returns:
-        (n, F) in the order of NAMES, in the type of `views`.
+        (n, F) in the order of NAMES.
     """
     xp = np if isinstance(views, np.ndarray) else array_api_compat.array_namespace(views)
     n = views.shape[0]
     cells = xp.moveaxis(xp.reshape(views, (n, -1, views.shape[-1])), -1, 0)
     seen, red, green, blue, texture, highlight, hole, height = (cells[k] for k in range(8))
     seen = xp.where(seen > SEEN, seen, 0.0 * seen)
-    weight = seen / xp.clip(xp.sum(seen, axis=1), 1e-6, 64.0)[:, None]
-
-    def mean(values: Array) -> Array:
-        return xp.sum(weight * values, axis=1)
-
-    def spread(values: Array, middle: Array) -> Array:
-        return xp.sqrt(xp.clip(mean((values - middle[:, None]) ** 2), 0.0, 1e9))
-
-    def seen_only(values: Array, other: Array) -> Array:
-        return xp.where(seen > 0.0, values, other[:, None])
-
+    weight = (seen / xp.clip(xp.sum(seen, axis=1), 1e-6, 64.0)[:, None])[:, :, None]
     light = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     base = 1.0 / xp.clip(light, 0.03, 1e9)
     red_green, yellow_blue = (red - green) * base, (0.5 * (red + green) - blue) * base
-    colour = [mean(values) for values in (red, green, blue, light)]
-    opponent = mean(red_green), mean(yellow_blue)
     peak, low = xp.maximum(xp.maximum(red, green), blue), xp.minimum(xp.minimum(red, green), blue)
-    ordered = xp.sort(seen_only(light, colour[3]), axis=1)
-    middle = ordered[:, MIDDLE]
+    chroma = xp.sqrt(red_green * red_green + yellow_blue * yellow_blue)
+    saturation = (peak - low) / xp.clip(peak, 0.03, 1e9)
+    dark = xp.clip((DARK - light) * 10.0 + 0.5, 0.0, 1.0)
     rough = texture * base
-    rough_mean = mean(rough)
-    difference = xp.abs(light - middle[:, None])
-    for values in (red_green, yellow_blue):
-        usual = xp.sort(seen_only(values, mean(values)), axis=1)[:, MIDDLE]
-        difference = difference + 0.5 * xp.abs(values - usual[:, None]) * light
-    strange = xp.clip((difference - PATCH) * (1.0 / PATCH), 0.0, 1.0) * weight
+    values = xp.stack([light, red_green, yellow_blue, rough, height, red, green, blue, chroma, saturation, dark,
+                       highlight, hole], axis=1)  # fmt: skip
+    mean = xp.matmul(values, weight)
+    away = values[:, :5] - mean[:, :5]
+    spread = xp.sqrt(xp.matmul(away * away, weight))[:, :, 0]
+    # What was not seen has the mean, so that it does not move the order's ends.
+    ordered = xp.sort(mean[:, :4] + away[:, :4] * (seen > 0.0)[:, None, :], axis=2)
+    middle = ordered[:, :, MIDDLE]
+    mean = mean[:, :, 0]
+    unusual = xp.abs(values[:, :3] - middle[:, :3, None])
+    difference = unusual[:, 0] + 0.5 * (unusual[:, 1] + unusual[:, 2]) * light
+    strange = xp.clip((difference - PATCH) * (1.0 / PATCH), 0.0, 1.0) * weight[:, :, 0]
     patch = xp.sum(strange, axis=1)
-    patch_light = xp.sum(strange * (light - middle[:, None]), axis=1) / xp.clip(patch, 0.02, 1.0)
-    height_mean = mean(height)
-    size = extent_m * 1e3
-    one = xp.ones_like(middle)
-    volume = volume_m3 * one
+    patch_light = xp.sum(strange * (light - middle[:, 0:1]), axis=1) / xp.clip(patch, 0.02, 1.0)
+    colour = mean[:, 5:8] - 1.0
+    size = extent_m + 0.0 * mean[:, :3]
+    volume = volume_m3 + 0.0 * patch
     found = [
-        *colour,
-        xp.sqrt(sum((c - 1.0) ** 2 for c in colour[:3])),
-        *opponent,
-        mean(xp.sqrt(red_green**2 + yellow_blue**2)),
-        mean((peak - low) / xp.clip(peak, 0.03, 1e9)),
-        ordered[:, LOW],
-        middle,
-        ordered[:, HIGH],
-        spread(light, colour[3]),
-        spread(red_green, opponent[0]),
-        spread(yellow_blue, opponent[1]),
-        patch,
-        patch_light,
-        mean(xp.clip((DARK - light) * 10.0 + 0.5, 0.0, 1.0)),
-        rough_mean,
-        xp.sort(seen_only(rough, rough_mean), axis=1)[:, MIDDLE],
-        mean(highlight),
-        xp.max(highlight, axis=1),
-        mean(hole),
-        xp.max(hole, axis=1),
-        height_mean,
-        spread(height, height_mean),
-        xp.mean(seen, axis=1),
-        *(size[:, k] * one for k in range(3)),
-        xp.log10(xp.clip(volume * 1e9, 1.0, 1e15)),
-        volume / xp.clip(extent_m[:, 0] * extent_m[:, 1] * extent_m[:, 2], 1e-9, 1e9),
+        mean[:, 5:8],
+        mean[:, 0:1],
+        xp.sqrt(xp.sum(colour * colour, axis=1))[:, None],
+        mean[:, 1:3],
+        mean[:, 8:10],
+        ordered[:, 0, LOW][:, None],
+        middle[:, 0:1],
+        ordered[:, 0, HIGH][:, None],
+        spread[:, :3],
+        patch[:, None],
+        patch_light[:, None],
+        mean[:, 10:11],
+        mean[:, 3:4],
+        middle[:, 3:4],
+        mean[:, 11:12],
+        xp.max(highlight, axis=1)[:, None],
+        mean[:, 12:13],
+        xp.max(hole, axis=1)[:, None],
+        mean[:, 4:5],
+        spread[:, 4:5],
+        xp.mean(seen, axis=1)[:, None],
+        size * 1e3,
+        xp.log10(xp.clip(volume * 1e9, 1.0, 1e15))[:, None],
+        (volume / xp.clip(xp.prod(size, axis=1), 1e-9, 1e9))[:, None],
     ]
-    return xp.stack(found, axis=-1)
+    return xp.concat(found, axis=1)
 
 
 def extract_visual(execution: ProbeExecution, windows: ProbeWindows, context: PartContext) -> Reading:

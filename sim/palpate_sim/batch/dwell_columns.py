@@ -9,11 +9,12 @@ import numpy as np
 
 from palpate_agents.encoders import thermal as encoder
 from palpate_agents.encoders.pads import LATE_S, SETTLED_S
-from palpate_sim.backend import Array, constant, namespace, ndtri
+from palpate_sim.backend import Array, constant, erf, namespace, ndtri
 from palpate_sim.batch.heat_curves import TouchCurves, fall_and_heat, rise_after
 from palpate_sim.batch.pad_memory import BLOCK_KEPT, FACE_KEPT, READING_PERIOD_S, PadMemory, of_pad
 from palpate_sim.contact import PAD_SIDE_M
 from palpate_sim.keyed import uniform
+from palpate_sim.sensors.heat_contact import clip
 from palpate_sim.sensors.heated_tip import (
     APPROACH_S,
     BLOCK_CAPACITY_J_K,
@@ -22,7 +23,7 @@ from palpate_sim.sensors.heated_tip import (
     THERMISTOR_NOISE_K,
     TOUCH_DELAY_S,
 )
-from palpate_sim.sensors.spot_optics import PATCH_PIXELS, RING_PIXELS, spot_optics
+from palpate_sim.sensors.spot_optics import PATCH_PIXELS, PIXEL_M, RING_PIXELS, spot_optics
 from palpate_sim.sensors.thermal import ARM_GONE_S, SHUTTER_CLOSED_S, SHUTTER_PERIOD_S, THERMAL_PERIOD_S
 
 NAMES = encoder.NAMES
@@ -37,11 +38,6 @@ _PICTURE_TIMES = THERMAL_PERIOD_S * np.arange(PICTURES)
 _BEFORE_TIMES = READING_PERIOD_S * np.arange(1, BEFORE + 1)
 _DIPS = slice(COLUMN[f"pad_dip_{encoder.DIP_TIMES_S[0]:g}s_fraction"], COLUMN["pad_dip_largest_fraction"])
 _RISES = slice(COLUMN[f"spot_rise_{encoder.SPOT_TIMES_S[0]:g}s_fraction"], COLUMN["spot_log10_rise_fraction"])
-
-
-def clip(x: Array, low: float, high: float) -> Array:
-    """`xp.clip`; NumPy's own takes four times as long on a few numbers."""
-    return np.minimum(np.maximum(x, low), high) if isinstance(x, np.ndarray) else namespace(x).clip(x, low, high)
 
 
 def _index(x: Array) -> Array:
@@ -132,10 +128,10 @@ class Readings(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _block_rule(readings: int) -> tuple[np.ndarray, np.ndarray]:
-    """(I, I) what a block lacks at reading i, K, for each J/m2 drawn between readings j-1 and j < i; (I,) what is kept."""
+    """(I, I) what a block lacks at reading i, K, for each J/m2 that is in the part at reading j; (I,) what is kept."""
     row, column = np.indices((readings, readings))
     kept = np.where(row < column, BLOCK_KEPT ** np.maximum(column - row - 1, 0), 0.0)
-    # The drawn heat is a difference of the heat that went in: that is in the rule as well.
+    # It is drawn between two readings: their difference is in the rule as well.
     rule = kept * PAD_SIDE_M**2 / BLOCK_CAPACITY_J_K
     rule[:-1] -= rule[1:].copy()
     return rule, BLOCK_KEPT ** np.arange(readings)
@@ -196,7 +192,7 @@ def _log_odds(share: Array) -> Array:
 
 
 def _between(values: Array, first_s: Array, period_s: float, at_s: np.ndarray, from_: Array | float) -> Array:
-    """(n, K) values (n, I) of a regular series read at times in between, held constant beyond place `from_` and its end."""
+    """(n, K) values (n, I) of a regular series read in between; constant before place `from_` and beyond its end."""
     xp = namespace(values)
     top = values.shape[1] - 1.0
     place = (constant(at_s, values) - first_s[:, None]) / period_s
@@ -212,7 +208,7 @@ def pad_columns(values: Array, touch: Readings, asked_k: Array, rest_w: Array) -
     values[:, COLUMN["pad_step_k"]] = asked_k
     scale = 1.0 / (asked_k if bool((asked_k >= 1.0).all()) else xp.where(asked_k >= 1.0, asked_k, xp.nan))
     dip = touch.fall_k * scale[:, None]
-    largest = xp.where(touch.held, dip, -9.0).max(axis=1) if xp is np else xp.max(xp.where(touch.held, dip, -9.0), axis=1)
+    largest = xp.max(xp.where(touch.held, dip, -9.0), axis=1)
     values[:, COLUMN["pad_dip_largest_fraction"]] = largest
     at = _between(dip, touch.first_s, READING_PERIOD_S, _DIP_TIMES, 0.0)
     there = constant(_DIP_TIMES - 0.06, dip) <= touch.last_s[:, None]
@@ -252,19 +248,52 @@ def pair_columns(values: Array, touch: Readings, base_c: Array, memory: PadMemor
     values[:, COLUMN["pair_part_minus_apparent_k"]] = xp.where(dip > 0.05, own, xp.nan)
 
 
+_RING_M = np.concatenate(
+    [
+        radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        for k, radius in enumerate((0.0089, 0.0109, 0.0125))
+        for angle in [np.pi / 4 * (np.arange(8) + k / 3 + 0.1)]
+    ]
+)
+"""(24, 2) places in the ring around a spot that the encoder looks at, each for as much of its area, m."""
+_PLACES = np.concatenate([np.zeros((1, 2)), _RING_M])
+_BLUR_M2 = 2.0 * 0.3 * PIXEL_M**2
+"""What the camera's optics add to the square of a spread."""
+
+
+def around(uv_m: Array) -> Array:
+    """(n, 25, 2) places `uv_m` (n, 2) and in the ring around them, m."""
+    return uv_m[:, None, :] + constant(_PLACES, uv_m)
+
+
+def _noisy_median(values: Array, sigma: Array) -> Array:
+    """(n,) median of values (n, K) that all have noise of deviation `sigma` (n,): some warm pixels move it a little."""
+    xp = namespace(values)
+    scale = 0.5**0.5 / clip(sigma, 1e-3, 1e9)[:, None]
+    ordered = xp.sort(values, axis=1)
+    median = ordered[:, values.shape[1] // 2]
+    for _ in range(3):
+        away = (median[:, None] - values) * scale
+        below = erf(away).sum(axis=1)
+        slope = (1.128 * scale * xp.exp(-away * away)).sum(axis=1)
+        median = median - xp.where(slope > 0.05 * scale[:, 0], below / clip(slope, 1e-9, 1e99), 0.0)
+    return median
+
+
 class SpotView(NamedTuple):
     """A warm spot before the camera: (n,) arrays.
 
     Attributes:
         spot: the parts as met there.
-        step: between pad and part, K; warmth: what earlier touches have left, K.
+        step: between pad and part, K.
+        warmth: (n, 25) what earlier touches have left at the places `around`, K; None without any.
         netd: noise of a pixel, K.
         asked: between the pad and the part as it was seen, K.
     """
 
     spot: Any
     step: Array
-    warmth: Array
+    warmth: Array | None
     netd: Array
     asked: Array
 
@@ -278,9 +307,16 @@ def spot_columns(values: Array, curves: TouchCurves, view: SpotView, draw: Chanc
     rise = rise_after(curves, shown) * view.step[:, None]
     since = shown + (0.5 * curves.dwell_s)[:, None]
     optics = spot_optics(0.5 * xp.log((4.0 * view.spot.diffusivity_m2_s)[:, None] * since))
-    emissivity, warmth = view.spot.emissivity[:, None], view.warmth[:, None]
-    patch = emissivity * ((optics.patch + optics.patch_scatter * draw.place[:, None]) * rise + warmth)
-    ring = emissivity * ((optics.ring + optics.ring_scatter * draw.ring_place[:, None]) * rise + warmth)
+    emissivity = view.spot.emissivity[:, None]
+    patch = emissivity * ((optics.patch + optics.patch_scatter * draw.place[:, None]) * rise)
+    ring = emissivity * ((optics.ring + optics.ring_scatter * draw.ring_place[:, None]) * rise)
+    if view.warmth is not None:
+        warm = emissivity * view.warmth
+        half, place = 0.5 * PAD_SIDE_M, xp.abs(constant(_RING_M, first))
+        wide = xp.sqrt(4.0 * view.spot.diffusivity_m2_s * since[:, 2] + _BLUR_M2)[:, None, None]
+        side = 0.5 * (erf((place + half) / wide) - erf((place - half) / wide))
+        own = (emissivity[:, 0] * rise[:, 2])[:, None] * side[..., 0] * side[..., 1]
+        patch, ring = patch + warm[:, :1], _noisy_median(warm[:, 1:] + own, view.netd)[:, None] + 0.0 * ring
     grain = (view.netd * PATCH_PIXELS**-0.5)[:, None]
     patch = patch + grain * (draw.patch - draw.base[:, None])
     grain = (view.netd * (1.57 / RING_PIXELS) ** 0.5)[:, None]

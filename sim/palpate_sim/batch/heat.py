@@ -15,7 +15,7 @@ from palpate_sim.batch.dwell_columns import (
     NAMES,
     Chance,
     SpotView,
-    clip,
+    around,
     pad_columns,
     pair_columns,
     read_pads,
@@ -25,6 +25,7 @@ from palpate_sim.batch.features import Features
 from palpate_sim.batch.heat_curves import touch_curves
 from palpate_sim.batch.pad_memory import READING_PERIOD_S, PadMemory, of_pad
 from palpate_sim.keyed import normal
+from palpate_sim.sensors.heat_contact import clip
 from palpate_sim.sensors.heated_tip import BLOCK_LOSS_W_K, PAD_SETPOINTS_C, RELEASE_S, TOUCH_DELAY_S
 from palpate_sim.sensors.spot_optics import PATCH_PIXELS, PIXEL_M
 
@@ -102,10 +103,10 @@ def dwell(
     readings = int(float(dwell_s.max()) / READING_PERIOD_S) + 3
     draw = Chance.of(keys, readings, part_c)
     held_s = draw.between(0, RELEASE_S) + dwell_s
-    warmth, later = 0.0 * part_c, 0.0 * part_c
-    if uv_m is not None:
-        warmth = memory.warmth_k(spot, uv_m)
-        later = memory.warmth_k(spot, uv_m, float(held_s.max()) + 1.0)
+    warmth, later = 0.0 * part_c, None
+    if uv_m is not None and bool((memory.heat_j_m2 > 0.0).any()):
+        warmth = memory.warmth_k(spot, uv_m[:, None, :])[:, 0]
+        later = memory.warmth_k(spot, around(uv_m), float(held_s.max()) + 1.0)
     step = start_c - part_c - warmth
     curves = touch_curves(spot, devices, pad_index, held_s + TOUCH_DELAY_S)
     offset = of_pad(devices.pad_offset_k, pad_index) if devices.pad_offset_k.ndim == 2 else 0.0

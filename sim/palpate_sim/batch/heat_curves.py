@@ -15,6 +15,7 @@ import numpy as np
 from palpate_sim.backend import Array, constant, erfcx, is_torch, namespace
 from palpate_sim.sensors.heat_contact import (
     SURFACE_LOSS_W_M2K,
+    clip,
     contact_resistance,
     invert,
     laplace_places,
@@ -123,7 +124,7 @@ def touch_curves(spot: Any, devices: Any, pad_index: int | Array, dwell_s: Array
     flux = 1.0 / (early * (pad + contact_resistance(spot)[:, None, None] + part_early))
     transforms = xp.concat([flux, flux * pad, flux / early, part[:, size:]], axis=1)
     values = invert(transforms, xp.concat([times[:, :size]] * 3 + [ago], axis=1))
-    fall_heat = xp.stack([values[:, size : 2 * size], values[:, 2 * size : 3 * size]], axis=2)
+    fall_heat = xp.permute_dims(xp.reshape(values[:, size : 3 * size], (count, 2, size)), (0, 2, 1))
     touch = xp.matmul(rules.touch, fall_heat)
     response = xp.matmul(xp.log(values[:, 3 * size :]), rules.impulse)
     rooted = values[:, :size] * xp.sqrt(times[:, :size])
@@ -148,18 +149,21 @@ def _rise(spot: Any, dwell_s: Array, rooted: Array, response: Array, middle: Arr
 def fall_and_heat(curves: TouchCurves, time_s: Array) -> Array:
     """(n, T, 2) fall of the pad's face (1) and heat that went in (J/(m2 K)) per kelvin, at times (n, T) of contact."""
     xp = namespace(time_s)
-    share = xp.clip(time_s / curves.dwell_s[:, None], _EARLIEST_SHARE, 1.0)
-    place = (1.0 - 2.0 / log(_EARLIEST_SHARE) * xp.log(share))[..., None]
-    value = curves.touch[:, -1, None, :]
-    for k in range(_TOUCH_NODES - 2, -1, -1):
-        value = value * place + curves.touch[:, k, None, :]
+    share = clip(time_s / curves.dwell_s[:, None], _EARLIEST_SHARE, 1.0)
+    place = 1.0 - 2.0 / log(_EARLIEST_SHARE) * xp.log(share)
+    square = place * place
+    # Three polynomials of degree 2 at once, then one of degree 2 over the cube.
+    powers = xp.concat([p[..., None] for p in (xp.ones_like(place), place, square)], axis=2)
+    by_three = xp.permute_dims(xp.reshape(curves.touch, (-1, 3, 3, 2)), (0, 2, 1, 3))
+    parts = xp.matmul(powers, xp.reshape(by_three, (-1, 3, 6)))
+    cube = (square * place)[..., None]
+    value = (parts[..., 4:] * cube + parts[..., 2:4]) * cube + parts[..., :2]
     return value * (time_s > 0.0)[..., None]
 
 
 def rise_after(curves: TouchCurves, after_s: Array) -> Array:
     """(n, T) mean rise under the pad per kelvin at times (n, T) after it left, `SEEN_FROM_S` to `SEEN_TO_S`."""
-    xp = namespace(after_s)
-    place = (xp.clip(after_s, SEEN_FROM_S, SEEN_TO_S) - SEEN_FROM_S) * (2.0 / (SEEN_TO_S - SEEN_FROM_S)) - 1.0
+    place = (clip(after_s, SEEN_FROM_S, SEEN_TO_S) - SEEN_FROM_S) * (2.0 / (SEEN_TO_S - SEEN_FROM_S)) - 1.0
     value = curves.rise[:, -1, None]
     for k in range(_RISE_NODES - 2, -1, -1):
         value = value * place + curves.rise[:, k, None]

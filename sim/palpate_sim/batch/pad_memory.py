@@ -87,11 +87,11 @@ class PadMemory(NamedTuple):
         return of_pad(self.block_drop_k, pad_index) * xp.exp(-of_pad(self.since_s, pad_index) / _BLOCK_TIME_S)
 
     def warmth_k(self, spot: Any, uv_m: Array, later_s: float = 0.0) -> Array:
-        """(n,) rise that the touches so far have left at a place, K.
+        """(n, K) rise that the touches so far have left at places, K.
 
         Args:
             spot: n parts.
-            uv_m: (n, 2) place on the part, m.
+            uv_m: (n, K, 2) places on the part, m.
             later_s: so long from now.
 
         Each is a square of heat in a half-space, all at once in the middle of its dwell; a thin wall keeps its heat.
@@ -101,12 +101,13 @@ class PadMemory(NamedTuple):
         effusivity, diffusivity = spot.effusivity_w_s05_m2k[:, None], spot.diffusivity_m2_s[:, None]
         deep = 1.0 / (effusivity * xp.sqrt(xp.pi * since))
         through = xp.sqrt(diffusivity) / (effusivity * wall_m(spot)[:, None])
-        offset = xp.abs(xp.where(xp.isnan(self.uv_m), 1.0, self.uv_m - uv_m[:, None, :]))
-        spread, half = xp.sqrt(4.0 * diffusivity * since)[..., None], 0.5 * PAD_SIDE_M
-        side = 0.5 * (erf((offset + half) / spread) - erf((offset - half) / spread))
         loss = erfcx(SURFACE_LOSS_W_M2K * xp.sqrt(since) / effusivity)
-        rise = self.heat_j_m2 * xp.maximum(deep, through) * side[..., 0] * side[..., 1] * loss
-        return rise[:, 0] + rise[:, 1]
+        rise = self.heat_j_m2 * xp.maximum(deep, through) * loss
+        center = xp.where(xp.isnan(self.uv_m), 1.0, self.uv_m)
+        offset = xp.abs(center[:, None, :, :] - uv_m[:, :, None, :])
+        spread, half = xp.sqrt(4.0 * diffusivity * since)[:, None, :, None], 0.5 * PAD_SIDE_M
+        side = 0.5 * (erf((offset + half) / spread) - erf((offset - half) / spread))
+        return xp.sum(rise[:, None, :] * side[..., 0] * side[..., 1], axis=2)
 
     def touched(self, pad_index: Array, **values: Array) -> PadMemory:
         """With the fields of the pads that touched just now set to (n,) values ((n, 2) for `uv_m`)."""

@@ -7,20 +7,36 @@ blended there as for the pixels of a picture (sensors/look.py) and averaged with
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from palpate_agents.encoders.surface_map import CELLS, HIGHLIGHT, LUMA
+from palpate_agents.encoders.surface_map import CELLS, CHANNELS, HIGHLIGHT
 from palpate_sim.appearance import TEXTURES
-from palpate_sim.backend import Array, constant, namespace, ndtri
-from palpate_sim.batch.noise import coarse_normals
+from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.batch.noise import coarse_normals, coarse_quantile
 from palpate_sim.cameras import COLOR_FOV_RAD, COLOR_SIZE
-from palpate_sim.sensors.look import CLEAR_SHARE, highlight, hole_share, luma, surface_look
+from palpate_sim.sensors.look import (
+    CLEAR_SHARE,
+    LUMA,
+    LUMINANCE,
+    highlight,
+    hole_share,
+    lamp_place_m,
+    layer_shares,
+    layer_values,
+    wet_look,
+)
 from palpate_sim.surface_maps import GRID, SurfaceMaps
 
-FINE = 2 * CELLS
+SUB = 2
+"""Fine places along each side of a cell of the map."""
+SUBS, COUNT = SUB * SUB, CELLS * CELLS
+BLOCK = 128
+"""Parts at a time: more would not stay in the processor's second cache."""
 TABLE_RGB = (72.0 / 255.0, 86.0 / 255.0, 79.0 / 255.0)
 """The table in the renderer's light, 0..1 (its colour in the URDF, shaded); a test compares it."""
 CAMERA_HEIGHT_M = 0.70
@@ -39,15 +55,22 @@ LOGISTIC = 1.702
 """`1 / (1 + exp(-1.702 x))` is the normal distribution's integral to 0.01."""
 
 
-class SeenGrid(NamedTuple):
-    """What of n parts' geometries does not change with their surface.
+@dataclass(frozen=True, eq=False)
+class SeenGrid:
+    """What of n parts and their cameras does not change with the surface; F = 4 x 64 fine places, 4 of each cell.
 
     Attributes:
-        index: (n, FINE * FINE) int64, which of the 256 cells of the part's maps lies there.
-        x_m, y_m: places in the part's frame, m.
-        shade, visible, height: (n, FINE * FINE) of the library there; height over the seen height.
-        pixels: (n,) of the camera in one whole cell.
-        scale: (n,) depth noise of one pixel over the seen height, for a noise of 1/m.
+        index: (n, F) int64, which of the 256 cells of the part's maps lies there.
+        x_m, y_m: (n, F) places in the part's frame, m.
+        shade, visible: (n, F) of the library there.
+        height: (n, 64) mean over what is visible, over the seen height; seen: (n, 64) visible share.
+        pixels: (n, 1) of the camera in one whole cell.
+        depth_noise: (n, 1) standard deviation of one pixel's depth over the seen height.
+        layers: (n, 4, 4) colours and gloss, see `look.layer_values`.
+        clear: (n, 1) transparency of the body.
+        lamp_m: (n, 3) see `look.lamp_place_m`.
+        texture: (n, 2) relative contrast, and pixels that share it.
+        camera: (n, 3) factor on each colour; table: (n, 3) what it makes of the table; grain: (n, 3) noise over it.
     """
 
     index: Array
@@ -56,67 +79,129 @@ class SeenGrid(NamedTuple):
     shade: Array
     visible: Array
     height: Array
+    seen: Array
     pixels: Array
-    scale: Array
+    depth_noise: Array
+    layers: Array
+    clear: Array
+    lamp_m: Array
+    texture: Array
+    camera: Array
+    table: Array
+    grain: Array
+
+    def __len__(self) -> int:
+        return int(self.index.shape[0])
+
+    def rows(self, index: Any) -> SeenGrid:
+        """Some of them; `index` is an array of numbers or booleans, or a slice."""
+        return SeenGrid(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def assign(self, index: Any, other: SeenGrid) -> None:
+        """Overwrite the rows `index` in place."""
+        for field in fields(self):
+            getattr(self, field.name)[index] = getattr(other, field.name)
 
 
 @lru_cache(maxsize=1)
-def _steps() -> np.ndarray:
-    return (np.arange(FINE) + 0.5) / FINE - 0.5
+def _steps() -> tuple[np.ndarray, np.ndarray]:
+    """(F,) places along the length and along the width of the seen box, -0.5..0.5: fine places of all cells in turn."""
+    fine = (np.arange(CELLS * SUB) + 0.5) / (CELLS * SUB) - 0.5
+    along, across = np.meshgrid(fine, fine, indexing="ij")
+    order = [grid.reshape(CELLS, SUB, CELLS, SUB).transpose(1, 3, 0, 2).ravel() for grid in (along, across)]
+    return order[0], order[1]
 
 
 def _single(xp: Any, values: Array) -> Array:
     return values.astype(np.float32) if xp is np else xp.astype(values, xp.float32)
 
 
-def _whole(xp: Any, values: Array) -> Array:
-    return values.astype(np.int64) if xp is np else xp.astype(values, xp.int64)
+@lru_cache(maxsize=8)
+def _numpy_row(values: tuple[float, ...]) -> np.ndarray:
+    return np.array([values], np.float32)
 
 
-def seen_grid(batch: Any, rows: Any) -> SeenGrid:
-    """Library rows looked up over the seen boxes; valid as long as the parts lie where they lie.
+def _row(xp: Any, values: tuple[float, ...], like: Array) -> Array:
+    return _numpy_row(values) if xp is np else xp.asarray([values], dtype=xp.float32, device=like.device)
+
+
+@lru_cache(maxsize=8)
+def _offsets(n: int) -> np.ndarray:
+    return (np.arange(n) * (GRID * GRID))[:, None]
+
+
+def _flat(xp: Any, index: Array) -> Array:
+    """The same cells in maps that are laid end to end."""
+    n = index.shape[0]
+    return index + (_offsets(n) if xp is np else xp.asarray(_offsets(n), device=index.device))
+
+
+def _pooled(xp: Any, values: Array) -> Array:
+    """(..., 64) sums over the fine places (..., F) of each cell."""
+    fine = xp.reshape(values, (*values.shape[:-1], SUBS, COUNT))
+    return fine[..., 0, :] + fine[..., 1, :] + fine[..., 2, :] + fine[..., 3, :]
+
+
+def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
+    """What `surface_view` needs and no touch changes: to be kept as long as the parts lie where they lie.
 
     Args:
-        batch: n parts (`dimensions_m`).
+        batch: n parts.
         rows: `LibraryRows` of n.
+        devices: `DeviceBatch` of n.
     """
+    n = rows.yaw_rad.shape[0]
+    if n > BLOCK:
+        grids = [seen_grid(batch.rows(k), rows.rows(k), devices.rows(k)) for k in _blocks(n)]
+        join = namespace(batch.dimensions_m).concat
+        return SeenGrid(*(join([getattr(grid, field.name) for grid in grids], axis=0) for field in fields(SeenGrid)))
     xp = namespace(batch.dimensions_m)
-    n = batch.dimensions_m.shape[0]
-    steps = constant(_steps(), batch.dimensions_m)
-    size = rows.seen_extent_m
-    a, b = size[:, 0:1] * steps, size[:, 1:2] * steps
+    size, extent = rows.seen_extent_m, batch.dimensions_m
+    along, across = _steps()
+    a, b = size[:, 0:1] * constant(along, extent), size[:, 1:2] * constant(across, extent)
     # The camera tells an axis, not a direction: as in the picture, its turn in the base frame is -pi/2 to pi/2.
-    turns = xp.floor((rows.yaw_rad + rows.seen_yaw_rad) / np.pi + 0.5)
-    yaw = rows.seen_yaw_rad - np.pi * turns
+    yaw = rows.seen_yaw_rad - np.pi * xp.floor((rows.yaw_rad + rows.seen_yaw_rad) / np.pi + 0.5)
     cos, sin = xp.cos(yaw)[:, None], xp.sin(yaw)[:, None]
-    x = (rows.seen_center_m[:, 0:1] + cos * a)[:, :, None] - (sin * b)[:, None, :]
-    y = (rows.seen_center_m[:, 1:2] + sin * a)[:, :, None] + (cos * b)[:, None, :]
-    ix = xp.clip((x / batch.dimensions_m[:, 0, None, None] + 0.5) * GRID, 0.0, GRID - 1.0)
-    iy = xp.clip((y / batch.dimensions_m[:, 1, None, None] + 0.5) * GRID, 0.0, GRID - 1.0)
-    index = xp.reshape(_whole(xp, ix) * GRID + _whole(xp, iy), (n, -1))
+    x = rows.seen_center_m[:, 0:1] + cos * a - sin * b
+    y = rows.seen_center_m[:, 1:2] + sin * a + cos * b
+    ix = xp.clip((x / extent[:, 0:1] + 0.5) * GRID, 0.0, GRID - 1.0)
+    iy = xp.clip((y / extent[:, 1:2] + 0.5) * GRID, 0.0, GRID - 1.0)
+    whole: Callable[[Array], Array] = np.int64 if xp is np else lambda values: xp.astype(values, xp.int64)
+    index = whole(ix) * GRID + whole(iy)
     flat = _flat(xp, index)
 
     def look_up(values: Array) -> Array:
         return _single(xp, xp.reshape(values, (-1,))[flat])
 
-    visible = look_up(_single(xp, rows.visible))
     height = look_up(rows.height_m)
     there = ~xp.isnan(height)
-    visible = xp.where(there, visible, 0.0 * visible)
-    height = xp.where(there, height, 0.0 * visible) / _single(xp, size[:, 2:3])
-    distance = CAMERA_HEIGHT_M - size[:, 2]
-    pixels = size[:, 0] * size[:, 1] / (CELLS * CELLS) / (distance * PIXEL_RAD) ** 2
+    visible = look_up(rows.visible) * _single(xp, there)
+    height = xp.where(there, height, xp.zeros_like(height)) / _single(xp, size[:, 2:3])
+    seen = _pooled(xp, visible)
+    distance = CAMERA_HEIGHT_M - size[:, 2:3]
+    patch = constant([TEXTURE_PATCH_PX[name] for name in TEXTURES], extent)[batch.texture]
+    camera = _single(xp, devices.white_balance * devices.exposure[:, None])
+    shine = camera * _row(xp, TABLE_RGB, camera)
+    table = xp.clip(xp.round(shine * 255.0), 5.0, 255.0) * (1.0 / 255.0)
+    pixel_noise = _single(xp, xp.sqrt(devices.color_noise**2 + 1.0 / 12.0) * (1.0 / 255.0))
     return SeenGrid(
-        index, _single(xp, xp.reshape(x, (n, -1))), _single(xp, xp.reshape(y, (n, -1))),
-        look_up(rows.shade), visible, height, _single(xp, pixels), _single(xp, distance**2 / size[:, 2]),
-    )  # fmt: skip
-
-
-def _flat(xp: Any, index: Array) -> Array:
-    n = index.shape[0]
-    if xp is np:
-        return index + (np.arange(n) * (GRID * GRID))[:, None]
-    return index + (xp.arange(n, device=index.device) * (GRID * GRID))[:, None]
+        index=index,
+        x_m=_single(xp, x),
+        y_m=_single(xp, y),
+        shade=look_up(rows.shade),
+        visible=visible,
+        height=_pooled(xp, visible * height) / xp.clip(seen, 1e-3, 4.0),
+        seen=seen * (1.0 / SUBS),
+        pixels=_single(xp, size[:, 0:1] * size[:, 1:2] / COUNT / (distance * PIXEL_RAD) ** 2),
+        depth_noise=_single(xp, devices.depth_noise_per_m[:, None] * distance**2 / size[:, 2:3]),
+        layers=layer_values(batch),
+        clear=_single(xp, batch.transparency)[:, None],
+        lamp_m=_single(xp, lamp_place_m(batch)),
+        texture=_single(xp, xp.stack((batch.texture_contrast, patch), axis=1)),
+        camera=camera,
+        table=table,
+        grain=pixel_noise[:, None] / table,
+    )
 
 
 def surface_view(
@@ -130,83 +215,84 @@ def surface_view(
         rows: `LibraryRows` of n.
         devices: `DeviceBatch` of n: white balance, exposure and noise of the camera.
         keys: (n,) int64 of part and probe, for the noise.
-        grid: `seen_grid(batch, rows)`, if known.
+        grid: `seen_grid(batch, rows, devices)`, if it is known; the other arguments are then not looked at.
 
     Returns:
         (n, 8, 8, C) float32 in the order of `surface_map.CHANNELS`.
     """
-    xp = namespace(batch.dimensions_m)
-    grid = seen_grid(batch, rows) if grid is None else grid
+    n = keys.shape[0]
+    if n > BLOCK:
+        views = []
+        for k in _blocks(n):
+            if grid is None:
+                views.append(surface_view(batch.rows(k), maps.rows(k), rows.rows(k), devices.rows(k), keys[k]))
+            else:
+                views.append(surface_view(batch, maps.rows(k), rows, devices, keys[k], grid.rows(k)))
+        return namespace(keys).concat(views, axis=0)
+    if grid is None:
+        grid = seen_grid(batch, rows, devices)
+    covers = [maps.coat, maps.label, maps.film_um, maps.dirt]
+    return _view(namespace(keys), grid, covers, keys)
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+
+
+def _view(xp: Any, grid: SeenGrid, covers: list[Array], keys: Array) -> Array:
     flat = _flat(xp, grid.index)
-    covers = [_single(xp, xp.reshape(values, (-1,))[flat]) for values in (maps.coat, maps.label, maps.film_um, maps.dirt)]
-    look = surface_look(batch, *covers)
-    lamp = highlight(batch, grid.x_m, grid.y_m, look.gloss)
-    through = CLEAR_SHARE * look.clear
-    noise = _single(xp, devices.color_noise)[:, None] * (1.0 / 255.0)
-    colours, noises = [], []
-    for k in range(3):
-        factor = _single(xp, devices.white_balance[:, k] * devices.exposure)[:, None]
-        table = xp.clip(xp.round(factor * (255.0 * TABLE_RGB[k])), 5.0, 255.0) * (1.0 / 255.0)
-        diffuse = grid.shade * look.rgb[k]
-        seen = diffuse + through * (TABLE_RGB[k] - diffuse) + lamp
-        colours.append(xp.clip(seen * factor, 0.0, 1.0) / table)
-        noises.append(xp.sqrt(noise**2 + 1.0 / (12.0 * 255.0**2)) / table)
-    return _cells(xp, batch, devices, keys, grid, look, (colours[0], colours[1], colours[2]), noises)
+    coat, label, film_um, dirt = (_single(xp, xp.reshape(cover, (-1,))[flat]) for cover in covers)
+    shares = layer_shares(coat, label, dirt)
+    dry = xp.matmul(grid.layers, xp.stack(shares, axis=1))
+    factor, gloss = wet_look(film_um, xp.ones_like(film_um), dry[:, 3])
+    colours = dry[:, :3] * factor[:, None, :]
+    clear = grid.clear * shares[0]
+    luminance = xp.matmul(_row(xp, LUMINANCE, colours), colours)[:, 0]
+    chance = hole_share(luminance, gloss, clear)
+    colours = colours * grid.shade[:, None, :]
+    if xp.any(grid.clear > 0.0):
+        colours = colours + (CLEAR_SHARE * clear)[:, None, :] * (_row(xp, TABLE_RGB, colours)[..., None] - colours)
+    colours = colours + highlight(grid.lamp_m, grid.x_m, grid.y_m, gloss)[:, None, :]
+    colours = xp.clip(colours * grid.camera[..., None], 0.0, 1.0) / grid.table[..., None]
+    light = xp.matmul(_row(xp, LUMA, colours), colours)
+    stacked = xp.concat((colours, light * light, chance[:, None, :], shares[0][:, None, :]), axis=1)
+    pooled = _pooled(xp, stacked * grid.visible[:, None, :]) * (0.25 / xp.clip(grid.seen, 1e-3, 1.0))[:, None, :]
+    return _with_noise(xp, grid, pooled, coarse_normals(keys, "vision", COUNT))
 
 
-def _pooled(xp: Any, values: Array) -> Array:
-    """(n, 64) sums over the four fine places of each cell."""
-    fine = xp.reshape(values, (values.shape[0], CELLS, 2, CELLS, 2))
-    return xp.reshape(fine[:, :, 0, :, 0] + fine[:, :, 0, :, 1] + fine[:, :, 1, :, 0] + fine[:, :, 1, :, 1],
-                      (values.shape[0], CELLS * CELLS))  # fmt: skip
-
-
-def _cells(
-    xp: Any, batch: Any, devices: Any, keys: Array, grid: SeenGrid, look: Any, colours: tuple[Array, Array, Array],
-    noises: list[Array],
-) -> Array:  # fmt: skip
-    weight = grid.visible
-    total = _pooled(xp, weight)
-    some = 1.0 / xp.clip(total, 1e-3, 4.0)
-
-    def mean(values: Array) -> Array:
-        return _pooled(xp, weight * values) * some
-
-    random = coarse_normals(keys, "vision", 9, CELLS * CELLS)
-    light = luma(colours)
-    light_mean = mean(light)
-    variance = mean(light * light) - light_mean**2
-    pixels = grid.pixels[:, None]
-    counted = xp.clip(0.25 * total * pixels, 1.0, 1e6)
-    contrast = _single(xp, batch.texture_contrast)[:, None] * mean(look.bare)
-    patch = constant([TEXTURE_PATCH_PX[name] for name in TEXTURES], batch.dimensions_m)[batch.texture]
-    kept = xp.clip(_single(xp, patch)[:, None] / counted, 0.0, 1.0)
-    grain = contrast * xp.sqrt(kept) * random[0]
-    pixel_variance = sum((weight_k * sigma) ** 2 for weight_k, sigma in zip(LUMA, noises, strict=True))
-    rough = (contrast * light_mean) ** 2
-    spread = xp.sqrt(xp.clip((BETWEEN * variance + rough * (1.0 - kept) + pixel_variance) * (1.0 - 1.0 / counted), 0.0, 1e9))
-    root = 1.0 / xp.sqrt(counted)
-    usual = xp.sum(weight * light, axis=1) / xp.clip(xp.sum(weight, axis=1), 1e-3, 1e9)
-    softness = LOGISTIC / xp.sqrt(xp.mean(rough, axis=1) + pixel_variance[:, 0] + 1e-6)
-    above = xp.clip((light - usual[:, None] - HIGHLIGHT) * softness[:, None], -30.0, 30.0)
-    lit = mean(1.0 / (1.0 + xp.exp(-above)))
-    chance = xp.clip(mean(hole_share(look)), 1e-4, 0.95)
-    field = ndtri(chance) * float(np.hypot(HOLE_BLOB, HOLE_GRAIN)) - HOLE_BLOB * random[1]
+def _with_noise(xp: Any, grid: SeenGrid, pooled: Array, noise: tuple[Array, ...]) -> Array:
+    """The map from its cells' means (n, 6, 64) of red, green, blue, squared lightness, hole chance and bare share."""
+    colours = pooled[:, :3]
+    light = xp.matmul(_row(xp, LUMA, colours), colours)[:, 0]
+    counted = xp.clip(grid.seen * grid.pixels, 1.0, 1e6)
+    present = _single(xp, grid.seen > 0.0)
+    root = present / xp.sqrt(counted)
+    contrast = grid.texture[:, 0:1] * pooled[:, 5]
+    kept = xp.clip(grid.texture[:, 1:2] / counted, 0.0, 1.0)
+    mottle = 1.0 + contrast * xp.sqrt(kept) * noise[0]
+    pixel = xp.sum((grid.grain * _row(xp, LUMA, colours)) ** 2, axis=1)[:, None]
+    between = xp.clip(pooled[:, 3] - light * light, 0.0, 1e9)
+    rough = (contrast * light) ** 2 * (1.0 - kept)
+    spread = xp.sqrt((BETWEEN * between + rough + pixel) * (counted / (1.0 + counted)))
+    weight = xp.sum(grid.seen, axis=1)
+    usual = (xp.sum(grid.seen * light, axis=1) / xp.clip(weight, 1e-3, 1e9))[:, None]
+    above = xp.clip((light - usual - HIGHLIGHT) / (spread + 0.02) * (-LOGISTIC), -30.0, 30.0)
+    field = coarse_quantile(pooled[:, 4]) * float(np.hypot(HOLE_BLOB, HOLE_GRAIN)) - HOLE_BLOB * noise[5]
     share = 1.0 / (1.0 + xp.exp(xp.clip(field * (-LOGISTIC / HOLE_GRAIN), -30.0, 30.0)))
-    dither = 1.0 / (1.0 + xp.exp(-LOGISTIC * random[2]))
-    holes = xp.clip(xp.floor(share * counted + dither) / counted, 0.0, 1.0)
-    depth_noise = _single(xp, devices.depth_noise_per_m)[:, None] * grid.scale[:, None]
-    values = [
-        xp.clip(0.25 * total * (1.0 + LATTICE / xp.sqrt(pixels) * random[3]), 0.0, 1.0),
-        *(
-            mean(colour) * (1.0 + grain) + sigma * root * random[4 + k]
-            for k, (colour, sigma) in enumerate(zip(colours, noises, strict=True))
-        ),
-        spread * (1.0 + random[7] * root * 0.7071),
-        lit,
-        holes,
-        mean(grid.height) + depth_noise * xp.sqrt(HEIGHT_PATCH_PX / (counted + HEIGHT_PATCH_PX)) * random[8],
-    ]
-    present = total > 0.0
-    stacked = xp.stack([xp.where(present, channel, 0.0 * total) for channel in values], axis=-1)
-    return xp.reshape(stacked, (stacked.shape[0], CELLS, CELLS, len(values)))
+    dither = 0.5 + 0.29 * noise[1]
+    colours = colours * mottle[:, None, :] + grid.grain[..., None] * root[:, None, :] * xp.stack(noise[1:4], axis=1)
+    flat = xp.sqrt(HEIGHT_PATCH_PX / (counted + HEIGHT_PATCH_PX)) * grid.depth_noise
+    values = xp.stack(
+        [
+            xp.clip(grid.seen * (1.0 + LATTICE / xp.sqrt(grid.pixels) * noise[0]), 0.0, 1.0),
+            colours[:, 0],
+            colours[:, 1],
+            colours[:, 2],
+            spread * (present + 0.7071 * root * xp.clip(noise[4], -1.0, 3.0)),
+            present / (1.0 + xp.exp(above)),
+            xp.clip(xp.floor(share * counted + dither) / counted, 0.0, 1.0) * present,
+            (grid.height + flat * noise[4]) * present,
+        ],
+        axis=-1,
+    )
+    return xp.reshape(values, (-1, CELLS, CELLS, len(CHANNELS)))

@@ -21,7 +21,7 @@ from palpate_agents.encoders.reflectance import LEVEL_NAMES
 from palpate_agents.materials import MATERIALS, material
 from palpate_agents.observation import Modality
 from palpate_sim.benchmarks.classifiers import fit_tuned, spectral_shape
-from palpate_sim.benchmarks.probed_parts import ProbedParts, probe_parts
+from palpate_sim.benchmarks.probed_parts import NEW_LOTS, ProbedParts, probe_parts
 from palpate_sim.library import PartLibrary
 
 Array = NDArray[np.floating]
@@ -143,13 +143,15 @@ def bench_modalities(
 
 
 def test_sets(library: PartLibrary, seed: int, first: int, count: int) -> dict[str, ProbedParts]:
-    """New parts: of the mix, of each condition, with a shifted spectrometer, and equally painted ones of equal shape."""
+    """New parts: of the mix, each condition, a shifted spectrometer, later lots, and equally painted and shaped ones."""
     sets = {"mix": probe_parts(library, seed, range(first, first + count))}
     for number, condition in enumerate(CONDITIONS[:-1], start=1):
         start = first + number * count
         sets[condition] = probe_parts(library, seed, range(start, start + count), condition=condition)
     start = first + len(CONDITIONS) * count
     sets["shifted_8nm"] = probe_parts(library, seed, range(start, start + count), shift_nm=SHIFT_NM)
+    start += count
+    sets["new_lots"] = probe_parts(library, seed, range(start, start + count), lots=NEW_LOTS)
     start += count
     sets["painted_same_shapes"] = probe_parts(
         library, seed, range(start, start + count), condition="painted", intact_paint=True

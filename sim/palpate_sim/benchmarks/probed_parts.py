@@ -14,6 +14,7 @@ from palpate_sim.devices import draw_device_batch
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import PartLibrary
 from palpate_sim.objects import PartBatch, draw_parts
+from palpate_sim.sensors.spectrum import spot_radius_m
 from palpate_sim.surface import draw_surface_maps, spot_batch, whole_part
 
 Array = NDArray[np.floating]
@@ -24,7 +25,10 @@ PLACE_SHARE = 0.5
 PRESS_N, PRESS_HOLD_S, TAP_M_S, SLIDE_N, SLIDE_M_S, SLIDE_M, DWELL_S = 3.0, 0.3, 0.04, 2.0, 0.02, 0.015, 2.0
 STANDOFF_M = 0.01
 PAD_C = (45.0, 70.0)
+SAME_SHAPES = "light"
 CHUNK = 512
+OLD_LOTS, NEW_LOTS = (0, 30), (30, 40)
+"""Lots drift: those of the training parts, and later ones."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class ProbedParts:
 
 def probe_parts(
     library: PartLibrary, seed: int, indices: range, condition: str | None = None, shift_nm: float | None = None,
-    intact_paint: bool = False,
+    intact_paint: bool = False, lots: tuple[int, int] = OLD_LOTS,
 ) -> ProbedParts:  # fmt: skip
     """Draws parts and probes each in every way, each probe at a place of its own.
 
@@ -62,9 +66,10 @@ def probe_parts(
         condition: this one instead of the mix.
         shift_nm: wavelength shift of every spectrometer instead of a drawn one.
         intact_paint: opaque paint without a bare patch, and the same shapes for every material.
+        lots: first lot and the one behind the last.
     """
     done = [
-        _probe_chunk(library, seed, np.asarray(indices[start : start + CHUNK]), condition, shift_nm, intact_paint)
+        _probe_chunk(library, seed, np.asarray(indices[start : start + CHUNK]), condition, shift_nm, intact_paint, lots)
         for start in range(0, len(indices), CHUNK)
     ]
     features = {name: np.concatenate([d.features[name] for d in done]) for name in done[0].features}
@@ -74,18 +79,21 @@ def probe_parts(
 
 
 def _probe_chunk(
-    library: PartLibrary, seed: int, index: NDArray, condition: str | None, shift_nm: float | None, intact_paint: bool
-) -> ProbedParts:
+    library: PartLibrary, seed: int, index: NDArray, condition: str | None, shift_nm: float | None,
+    intact_paint: bool, lots: tuple[int, int],
+) -> ProbedParts:  # fmt: skip
     keys = keys_of(seed, index)
     count = len(keys)
     ambient = 22.0 + AMBIENT_SPREAD_K * (2.0 * uniform(keys, "ambient") - 1.0)
-    batch = draw_parts(keys, conditions=None if condition is None else [condition] * count, ambient_c=ambient)
+    batch = draw_parts(
+        keys, conditions=condition, ambient_c=ambient, lots=lots, geometry_class=SAME_SHAPES if intact_paint else None
+    )
     rows = library.rows_of(batch)
     maps = draw_surface_maps(batch)
     if intact_paint:
         batch = batch.replace(paint_transmission=np.zeros(count), label_um=np.zeros(count), dirt_level=np.zeros(count))
         maps = draw_surface_maps(batch)
-        maps = maps._replace(coat=np.ones_like(maps.coat))
+        maps = maps.replace(coat=np.ones_like(maps.coat))
     devices = draw_device_batch(combine(keys, "devices"))
     if shift_nm is not None:
         devices = devices.replace(wavelength_shift_nm=np.full(count, shift_nm))
@@ -105,9 +113,9 @@ def _probe_chunk(
             at("slide", 5e-4), devices, zeros + SLIDE_N, zeros + SLIDE_M_S, zeros + SLIDE_M, combine(keys, "slide")
         ).features,
         "lift": touch.lift(batch, devices, rows.seen_volume_m3, np.ones(count, bool), combine(keys, "lift")).features,
-        "nir": light.spectrum(at("nir", 0.004), devices, zeros + STANDOFF_M, zeros, combine(keys, "nir")),
+        "nir": light.spectrum(at("nir", spot_radius_m(STANDOFF_M)), devices, zeros + STANDOFF_M, zeros, combine(keys, "nir")),
     }
-    memory = PadMemory.empty(count)
+    memory = PadMemory.fresh(count)
     for name, pad in (("dwell_hot", 1), ("dwell_warm", 0)):
         found[name], memory = heat.dwell(
             at(name, 0.006), devices, np.full(count, pad), zeros + DWELL_S, zeros + PAD_C[pad], ambient, memory,

@@ -102,15 +102,13 @@ def lift_off(batch: Any) -> Array:
     return lift
 
 
-def reading(batch: Any, devices: Any, numbers: Array) -> Array:
+def reading(batch: Any, numbers: Array) -> Array:
     """(N, 2) reading of the tip on each spot, with noise.
 
     Args:
         batch: N parts or spots.
-        devices: not used yet: the tip is balanced in air before each touch.
         numbers: (N, NUMBERS) standard normal.
     """
-    del devices
     xp = namespace(numbers)
     magnetic = batch.ferromagnetic > 0
     permeability = xp.where(magnetic, IRON_PERMEABILITY, 1.0) + 0.0 * numbers[:, 0]

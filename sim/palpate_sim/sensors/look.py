@@ -53,39 +53,60 @@ def _wide(values: Array, like: Array) -> Array:
     return shaped.astype(like.dtype, copy=False) if xp is np else xp.astype(shaped, like.dtype)
 
 
+def layer_shares(coat: Array, label: Array, dirt: Array) -> tuple[Array, Array, Array, Array]:
+    """Shares of places (N, ...) on which body, coat, label and dirt are on top; arguments as for `surface_look`."""
+    under = 1.0 - dirt
+    paper = label * under
+    open_share = under - paper
+    coated = coat * open_share
+    return open_share - coated, coated, paper, dirt
+
+
+def layer_values(batch: Any) -> Array:
+    """(N, 4, 4) red, green, blue and gloss of body, coat, label and dirt, float32."""
+    xp = namespace(batch.gloss)
+    one = xp.ones_like(batch.gloss)
+    gloss = (batch.gloss, batch.coat_gloss, LABEL_GLOSS * one, DIRT_GLOSS * one)
+    layers = (batch.rgb, batch.coat_rgb, batch.label_rgb, batch.dirt_rgb)
+    values = [*(colour[:, k] for k in range(3) for colour in layers), *gloss]
+    stacked = xp.reshape(xp.stack(values, axis=1), (-1, 4, 4))
+    return stacked.astype(np.float32) if xp is np else xp.astype(stacked, xp.float32)
+
+
+def wet_look(film_um: Array, rgb: Any, gloss: Array) -> tuple[Any, Array]:
+    """Colours and gloss under a film of water; `rgb` is whatever the (N, ...) factor can multiply."""
+    wet = 1.0 - namespace(gloss).exp(film_um * (-1.0 / FILM_UM))
+    rough = 1.0 - gloss
+    return rgb * (1.0 - WET_DARKENING * wet * rough), 1.0 - rough * (1.0 - WET_SMOOTHING * wet)
+
+
 def surface_look(batch: Any, coat: Array, label: Array, film_um: Array, dirt: Array) -> Look:
     """Look of places.
 
     Args:
         batch: N parts (`PartBatch`).
-        coat, label, dirt: (N, ...) shares 0..1 of each place that they cover.
+        coat: (N, ...) share 0..1 of each place that it covers.
+        label: as coat.
         film_um: (N, ...) thickness of water.
+        dirt: as coat.
     """
-    xp = namespace(coat)
-    bare = (1.0 - coat) * (1.0 - label)
-    coated = coat * (1.0 - label)
-    open_share = 1.0 - dirt
-    wet = 1.0 - xp.exp(film_um * (-1.0 / FILM_UM))
+    shares = layer_shares(coat, label, dirt)
 
-    def blend(body: Array, paint: Array, paper: Array | float, soil: Array | float) -> Array:
-        return (bare * body + coated * paint + label * paper) * open_share + dirt * soil
+    def blend(*layers: Array | float) -> Array:
+        return sum(
+            share * (value if isinstance(value, float) else _wide(value, coat))
+            for share, value in zip(shares, layers, strict=True)
+        )
 
-    gloss = blend(_wide(batch.gloss, coat), _wide(batch.coat_gloss, coat), LABEL_GLOSS, DIRT_GLOSS)
-    dark = 1.0 - WET_DARKENING * wet * (1.0 - gloss)
+    dry = blend(batch.gloss, batch.coat_gloss, LABEL_GLOSS, DIRT_GLOSS)
     colours = [
-        blend(
-            _wide(batch.rgb[:, k], coat), _wide(batch.coat_rgb[:, k], coat), _wide(batch.label_rgb[:, k], coat),
-            _wide(batch.dirt_rgb[:, k], coat),
-        ) * dark
+        wet_look(
+            film_um, blend(batch.rgb[:, k], batch.coat_rgb[:, k], batch.label_rgb[:, k], batch.dirt_rgb[:, k]), dry
+        )
         for k in range(3)
-    ]  # fmt: skip
-    bare = bare * open_share
-    return Look(
-        (colours[0], colours[1], colours[2]),
-        1.0 - (1.0 - gloss) * (1.0 - WET_SMOOTHING * wet),
-        _wide(batch.transparency, coat) * bare,
-        bare,
-    )
+    ]
+    rgb = colours[0][0], colours[1][0], colours[2][0]
+    return Look(rgb, colours[0][1], _wide(batch.transparency, coat) * shares[0], shares[0])
 
 
 def surface_emissivity(batch: Any, coat: Array, label: Array, film_um: Array, dirt: Array) -> Array:
@@ -97,33 +118,35 @@ def surface_emissivity(batch: Any, coat: Array, label: Array, film_um: Array, di
     return covered + (WATER_EMISSIVITY - covered) * (1.0 - xp.exp(film_um * (-1.0 / OPAQUE_WATER_UM)))
 
 
-def hole_share(look: Look) -> Array:
-    """Expected share of pixels without depth, (N, ...): clear places, and glossy black ones."""
-    xp = namespace(look.gloss)
-    luminance = sum(weight * colour for weight, colour in zip(LUMINANCE, look.rgb, strict=True))
+def hole_share(luminance: Array, gloss: Array, clear: Array) -> Array:
+    """Expected share of pixels without depth, (N, ...): clear places, and glossy black ones; all arguments 0..1."""
+    xp = namespace(gloss)
     dark = xp.clip(1.0 - luminance * (1.0 / GLOSSY_BLACK_LUMINANCE), 0.0, 1.0)
-    return xp.clip(0.85 * look.clear**2 + 0.7 * dark * look.gloss**2 + 0.002, 0.0, 0.95)
+    return xp.clip(0.85 * clear * clear + 0.7 * dark * gloss * gloss + 0.002, 0.0, 0.95)
 
 
-def highlight(batch: Any, x_m: Array, y_m: Array, gloss: Array) -> Array:
+def lamp_place_m(batch: Any) -> Array:
+    """(N, 3) where on each part a lamp is mirrored, x and y in its frame, and the part's longer side, m."""
+    xp = namespace(batch.dimensions_m)
+    size = batch.dimensions_m[:, :2]
+    place = (uniform(batch.key, "lamp", (2,)) * (2.0 * LAMP_PLACE) - LAMP_PLACE) * size
+    return xp.concat((place, xp.max(size, axis=1)[:, None]), axis=1)
+
+
+def highlight(lamp_m: Array, x_m: Array, y_m: Array, gloss: Array) -> Array:
     """What the mirror image of a lamp adds, 0..1 of full scale: small and bright on gloss, wide and faint on matt.
 
     Args:
-        batch: N parts; where on a part the lamp is mirrored belongs to its key.
-        x_m, y_m: (N, ...) places in the part's frame, m.
+        lamp_m: (N, 3) from `lamp_place_m`.
+        x_m: (N, ...) places in the part's frame, m.
+        y_m: as x.
         gloss: (N, ...) there.
     """
-    xp = namespace(gloss)
-    size = batch.dimensions_m
-    place = uniform(batch.key, "lamp", (2,)) * (2.0 * LAMP_PLACE) - LAMP_PLACE
-    longer = xp.maximum(size[:, 0], size[:, 1])
-    dx = x_m - _wide(place[:, 0] * size[:, 0], gloss)
-    dy = y_m - _wide(place[:, 1] * size[:, 1], gloss)
-    width = (LAMP_WIDTH + LAMP_SPREAD * (1.0 - gloss)) * _wide(longer, gloss)
-    return LAMP_GREY * gloss**2 * xp.exp(-0.5 * (dx * dx + dy * dy) / (width * width))
+    dx, dy = x_m - _wide(lamp_m[:, 0], gloss), y_m - _wide(lamp_m[:, 1], gloss)
+    width = ((LAMP_WIDTH + LAMP_SPREAD) - LAMP_SPREAD * gloss) * _wide(lamp_m[:, 2], gloss)
+    return (LAMP_GREY * gloss * gloss) * namespace(gloss).exp(-0.5 * (dx * dx + dy * dy) / (width * width))
 
 
-def luma(rgb: tuple[Array, Array, Array]) -> Array:
-    """Lightness of a colour, 0..1, on the scale of the picture's grey levels."""
-    return LUMA[0] * rgb[0] + LUMA[1] * rgb[1] + LUMA[2] * rgb[2]
-
+def weighted(rgb: tuple[Array, Array, Array], weights: tuple[float, float, float]) -> Array:
+    """Weighted sum of three colours: LUMA (lightness in grey levels) or LUMINANCE."""
+    return weights[0] * rgb[0] + weights[1] * rgb[1] + weights[2] * rgb[2]

@@ -77,19 +77,6 @@ def kubelka_munk_inverse(reflectance: Array) -> Array:
     return (1.0 - reflectance) ** 2 / (2.0 * reflectance)
 
 
-def blended_q(share: Array, first_q: Array, second_q: Array, scatter_ratio: Array | float = 1.0) -> Array:
-    """`K/S` of a blend: absorption and scattering add by share, reflectance does not (Duncan 1940).
-
-    Args:
-        share: of the first component, 0..1.
-        first_q: K/S of the first component.
-        second_q: of the second one.
-        scatter_ratio: S of the first over S of the second.
-    """
-    first = share * scatter_ratio
-    return (first * first_q + (1.0 - share) * second_q) / (first + (1.0 - share))
-
-
 def saunderson(internal: Array) -> Array:
     """Diffuse reflectance seen from outside of an internal one: Fresnel losses on the way in and on the way out."""
     return (1.0 - SURFACE_EXTERNAL) * (1.0 - SURFACE_INTERNAL) * internal / (1.0 - SURFACE_INTERNAL * internal)

@@ -17,10 +17,13 @@ from palpate_sim.devices import DeviceDraw
 from palpate_sim.objects import Part, PartBatch
 from palpate_sim.sensors.look import (
     CLEAR_SHARE,
+    LUMINANCE,
     highlight,
     hole_share,
+    lamp_place_m,
     surface_emissivity,
     surface_look,
+    weighted,
 )
 from palpate_sim.surface_maps import GRID, SurfaceMaps
 
@@ -78,8 +81,8 @@ def pixel_look(part: Part, maps: SurfaceMaps, mask: NDArray[np.bool_], places_m:
         mask,
         np.stack([np.broadcast_to(colour, look.gloss.shape)[0] for colour in look.rgb], axis=-1),
         look.clear[0],
-        highlight(batch, places_m[None, :, 0], places_m[None, :, 1], look.gloss)[0],
-        hole_share(look)[0],
+        highlight(lamp_place_m(batch), places_m[None, :, 0], places_m[None, :, 1], look.gloss)[0],
+        hole_share(weighted(look.rgb, LUMINANCE), look.gloss, look.clear)[0],
         texture,
     )
 
@@ -157,7 +160,8 @@ def dress(shade: NDArray[np.uint8], looks: Sequence[PixelLook]) -> NDArray[np.fl
     covered = np.zeros(shade.shape[:2], bool)
     for look in looks:
         covered |= look.mask
-    ground = np.median(picture[~covered][::7], axis=0) if not covered.all() else np.zeros(3)
+    few = picture.reshape(-1, 3)[::7][~covered.ravel()[::7]]
+    ground = np.median(few, axis=0) if len(few) else np.zeros(3)
     for look in looks:
         surface = picture[look.mask] * look.rgb * (1.0 + look.texture)[:, None]
         surface += CLEAR_SHARE * look.clear[:, None] * (ground - surface)

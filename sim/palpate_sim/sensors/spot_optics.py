@@ -54,7 +54,8 @@ def _tables() -> np.ndarray:
         ring = (distance > 1.6 * radius) & (distance <= 2.4 * radius + 0.71)
         along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
         for k, spread in enumerate(np.exp(_LOG_SPREAD)):
-            shape = square_profile(along, spread) * square_profile(across, spread) / np.mean(square_profile(inside, spread)) ** 2
+            under = np.mean(square_profile(inside, spread)) ** 2
+            shape = square_profile(along, spread) * square_profile(across, spread) / under
             shape = convolve1d(convolve1d(shape, BLUR, axis=0, mode="nearest"), BLUR, axis=1, mode="nearest")
             seen[:, k, place] = shape[patch].mean(), np.median(shape[ring])
     return np.ascontiguousarray(np.concatenate([seen.mean(axis=2), seen.std(axis=2)]).T)

@@ -127,9 +127,7 @@ def spot_rise(points_m: Array, batch: PartBatch, spot: WarmSpot, time_s: float, 
     return rise * spot_shape(points_m, spot, float(batch.diffusivity_m2_s[0]), age)
 
 
-def warmth_at(
-    point_m: Array, batch: PartBatch, spots: Sequence[WarmSpot], time_s: float, devices: DeviceDraw
-) -> float:
+def warmth_at(point_m: Array, batch: PartBatch, spots: Sequence[WarmSpot], time_s: float, devices: DeviceDraw) -> float:
     """What earlier touches have left at a point (3,), K above the part's own temperature."""
     point = np.asarray(point_m, float)[None]
     return float(sum(spot_rise(point, batch, spot, time_s, devices)[0] for spot in spots))

@@ -72,6 +72,7 @@ class GuardedLoop:
     stiffness_n_m: float
     acceleration_m_s2: Array
     _rows: list[tuple[Array, Array, Array, Array]] = field(default_factory=list)
+    _waits: list[tuple[NDArray[np.int64], int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         n, limits = len(self.acceleration_m_s2), self.limits
@@ -112,11 +113,12 @@ class GuardedLoop:
 
     def approach(self) -> None:
         """At constant speed until two samples are over the threshold, then brake."""
-        over = np.zeros(self.count, int)
+        over, rest = np.zeros(self.count, int), np.full(self.count, -1, np.int64)
         for _ in range(2 * round(FREE_S / PERIOD_S)):
             waiting, braking = self.touched < 0, (self.touched >= 0) & (self.speed > 0.0)
+            rest = np.where((rest < 0) & ~waiting & ~braking, self.row, rest)
             if not (waiting | braking).any():
-                return
+                break
             self.step(waiting | braking, np.where(waiting, self.approach_m_s, 0.0))
             over = np.where(self.measured > self.limits.contact_threshold_n, over + 1, 0)
             new = waiting & (over >= 2)
@@ -124,6 +126,13 @@ class GuardedLoop:
             self.contact = np.where(new, self.travel, self.contact)
             self.anchor_travel = np.where(new, self.travel, self.anchor_travel)
             self.anchor_force = np.where(new, self.measured, self.anchor_force)
+        self._all_wait(rest)
+
+    def _all_wait(self, done: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Parts that were done earlier have stood still since: `track` leaves those rows out."""
+        done = np.where(done < 0, self.row, done)
+        self._waits.append((done, self.row))
+        return done
 
     def _force_speed(self, reference: Array, rate: Array | float, deepest: Array) -> Array:
         gain = 2.0 * np.pi * CONTROL_BANDWIDTH_HZ
@@ -171,7 +180,7 @@ class GuardedLoop:
             counts = there | (held > 0.0) | (self.travel >= deepest - 1e-6)
             held = np.where(active & counts, held + PERIOD_S, held)
             done = np.where(active & (held >= seconds), self.row, done)
-        return np.where(done < 0, self.row, done)
+        return self._all_wait(done)
 
     def unload(self, rate_n_s: float) -> NDArray[np.int64]:
         """Lower the force until the tool is free; returns the (N,) row at which each was."""
@@ -194,7 +203,7 @@ class GuardedLoop:
         length_m: Array,
         speed_m_s: ArrayLike,
         force_n: ArrayLike,
-        friction: Callable[[Array, Array, Array, float], Array],
+        friction: Callable[[Array, Array, float], Array],
     ) -> NDArray[np.int64]:
         """Slide under a normal force; returns the (N,) row at which each was done, had lost contact, or had caught.
 
@@ -202,7 +211,8 @@ class GuardedLoop:
             length_m: (N,) distance.
             speed_m_s: top speed, one or (N,).
             force_n: normal force, one or (N,).
-            friction: normal force N (N,), speed m/s (N,), slid distance m (N,), time since the start s -> friction N.
+            friction: normal force N (N,), speed m/s (N,), time since the start s -> friction N (N,); `along` is the
+                place.
         """
         speed = np.broadcast_to(np.asarray(speed_m_s, float), length_m.shape)
         force = np.broadcast_to(np.asarray(force_n, float), length_m.shape)
@@ -219,7 +229,7 @@ class GuardedLoop:
             wanted = np.minimum(speed, np.sqrt(1.8 * SLIDE_ACCELERATION_M_S2 * left) + 1e-4)
             velocity = np.where(active, velocity + np.clip(wanted - velocity, -change, change), 0.0)
             self.along = np.minimum(self.along + velocity * PERIOD_S, length_m)
-            self.tangential = friction(self.true, velocity, self.along, (self.row - start) * PERIOD_S)
+            self.tangential = friction(self.true, velocity, (self.row - start) * PERIOD_S)
             climb = climb + 0.5 * gain**2 * (force - self.measured) * PERIOD_S
             self.step(active, self._force_speed(force, climb, deepest), 1.0)
             self._update_stiffness(active)
@@ -229,6 +239,16 @@ class GuardedLoop:
         return np.where(done < 0, self.row, done)
 
     def track(self, ended: NDArray[np.int64]) -> Track:
-        """Everything that was recorded; a part that met the force limit ends there."""
-        travel, true, tangential, along = (np.stack(rows) for rows in zip(*self._rows, strict=True))
-        return Track(travel, true, tangential, along, self.touched, ended, self.limited)
+        """Everything that was recorded, without waits; a part that met the force limit ends there."""
+        source = np.repeat(np.arange(self.row)[:, None], self.count, axis=1)
+        touched, ended = self.touched.copy(), ended.copy()
+        for done, until in self._waits:
+            source = source + np.where(source >= done, until - done, 0)
+            touched = touched - np.clip(self.touched - done, 0, until - done)
+        left_out = sum(np.clip(ended - done, 0, until - done) for done, until in self._waits)
+        rows = np.minimum(source, self.row - 1)
+        parts = np.arange(self.count)
+        travel, true, tangential, along = (
+            np.stack(column)[rows, parts] for column in zip(*self._rows, strict=True)
+        )
+        return Track(travel, true, tangential, along, touched, ended - left_out, self.limited)

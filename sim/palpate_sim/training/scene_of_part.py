@@ -11,7 +11,8 @@ from palpate_agents.encoders.features import FeatureConfig, PartContext
 from palpate_agents.observation import ProbeExecution, ProbeGoal
 from palpate_agents.segmentation import region_around
 from palpate_sim.devices import DeviceDraw
-from palpate_sim.feeder import NOMINAL_ERROR_M, PLACE_X_M, PLACE_Y_M
+from palpate_sim.feeder import NOMINAL_ERROR_M
+from palpate_sim.fixtures import PLACE_X_M, PLACE_Y_M
 from palpate_sim.geometry import quaternion_matrix, ray_distance, signed_distance
 from palpate_sim.objects import Part, PartBatch
 from palpate_sim.rendering import PartPictures, PartPose, PartRenderer, resting_pose
@@ -19,6 +20,7 @@ from palpate_sim.sensors.encoders import JointNoise
 from palpate_sim.sensors.heated_tip import HeatedTip
 from palpate_sim.sensors.thermal import WarmSpot
 from palpate_sim.sensors.wrench import WrenchNoise
+from palpate_sim.surface import SurfaceMaps, draw_surface_maps, spot_batch
 
 Array = NDArray[np.float64]
 
@@ -49,6 +51,7 @@ class PartScene:
         history: executions so far.
         spots: warm touches so far, on the part's clock.
         time_s: the part's clock.
+        maps: its surface.
     """
 
     part: Part
@@ -63,8 +66,10 @@ class PartScene:
     history: list[ProbeExecution] = field(default_factory=list)
     spots: list[WarmSpot] = field(default_factory=list)
     time_s: float = 10.0
+    maps: SurfaceMaps = field(init=False)
 
     def __post_init__(self) -> None:
+        self.maps = draw_surface_maps(self.batch)
         self.wrench_noise = WrenchNoise(self.devices, self.rng)
         self.joint_noise = JointNoise(self.rng)
         self.heater = HeatedTip()
@@ -85,6 +90,14 @@ class PartScene:
         context = PartContext(config=config, region=region_around(nominal))
         pictures = renderer.render(part, pose)
         return PartScene(part, PartBatch.of([part]), pose, pictures, nominal, devices, ambient_c, rng, context)
+
+    def place(self, point: Array) -> Array:
+        """(2,) x and y in the part's frame of a point (3,) in the base frame, m."""
+        return (self._turn.T @ (np.asarray(point, float) - np.asarray(self.pose.position)))[:2]
+
+    def spot(self, point: Array, radius_m: float) -> PartBatch:
+        """What a sensor with that footprint meets at a point (3,) of the surface, base frame, m."""
+        return spot_batch(self.batch, self.maps, self.place(point)[None], radius_m)
 
     def ray(self, origin: Array, direction: Array, reach_m: float) -> tuple[float, Hit] | None:
         """Distance to the part along a ray, and what is met there; None beyond `reach_m`."""

@@ -202,8 +202,8 @@ def slide_tracks(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.ra
     factors = np.stack([spots_of(contacts, share * length).friction_factor for share in steps])
     rows = np.arange(len(contacts))
 
-    def friction(normal: Array, velocity: Array, along: Array, time_s: float) -> Array:
-        place = np.rint(along / length * (FRICTION_STEPS - 1)).astype(int)
+    def friction(normal: Array, velocity: Array, time_s: float) -> Array:
+        place = np.rint(loop.along / length * (FRICTION_STEPS - 1)).astype(int)
         here = batch.replace(friction_factor=factors[place, rows])
         return slide_force(here, normal, speed, time_s, rng) * (velocity > 1e-3)
 

@@ -26,7 +26,10 @@ First steps:
   palpate doctor                       is everything there?
 """
 
-COMMANDS = ("sim", "launch", "identify", "import_data", "replay", "bag", "report", "train", "bench", "config", "doctor")
+COMMANDS = (
+    "sim", "launch", "identify", "import_data", "replay", "bag", "report", "gallery", "train", "bench", "config",
+    "doctor",
+)  # fmt: skip
 
 
 def use_environment() -> None:

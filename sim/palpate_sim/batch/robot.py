@@ -1,0 +1,20 @@
+"""What the arm and its controller do to every touch, as numbers: checked against URDF, sensors and training windows."""
+
+from __future__ import annotations
+
+from palpate_sim.motion import MotionLimits
+from palpate_sim.sensors.encoders import SLOW_RAD, WHITE_RAD
+
+LIMITS = MotionLimits()
+TOOL_MASS_KG = 1.145
+"""Hand and tools behind the wrench sensor."""
+TIP_LEVER_M = 0.596
+"""Square sum over the joints of the ball's motion along the vertical, over the middle of the table, m/rad."""
+TIP_WHITE_M, TIP_SLOW_M = TIP_LEVER_M * WHITE_RAD, TIP_LEVER_M * SLOW_RAD
+"""Error of the ball's height by the encoders."""
+JOINT_PERIOD = 10
+"""Control periods between joint states."""
+BALL_ACCELERATION_M_S2 = (2.4, 2.7)
+"""What the joints allow along the approach over the middle of the table (`ToolLine.limit`); sets its speed."""
+ZERO_ERROR_N = (0.06, 0.16)
+"""Rest of the quick approach's braking in the controller's zero, seen in the cell: it presses so much less."""
