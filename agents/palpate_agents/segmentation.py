@@ -174,7 +174,7 @@ def _measure(
         )
     if seen.sum() >= 20:
         high = height[seen]
-        top = float(np.median(high[high > 0.6 * np.percentile(high, 95)]))
+        top = float(np.median(high[high > 0.6 * np.percentile(high, 98)]))
     else:
         top = GUESSED_HEIGHT_M
         notes.append("depth saw nothing of the part: its height is a guess")

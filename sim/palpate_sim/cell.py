@@ -8,23 +8,29 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from palpate_agents.errors import CellError, ConfigError
 from palpate_agents.observation import ProbeExecution, ProbeGoal
 from palpate_agents.samples import Burst, Execution, HeatedTipState, JointPath, Joints, Sample, Spectrum, Wrench
+from palpate_sim.contact import tap_burst
 from palpate_sim.devices import DeviceDraw, draw_devices
 from palpate_sim.executor import Executor
 from palpate_sim.feeder import Feeder, Pose, PresentedPart
 from palpate_sim.imaging import Imaging
 from palpate_sim.kinematics import ARM_JOINTS, FINGER_JOINTS
+from palpate_sim.mirror import check_display
 from palpate_sim.motion import ArmState, Motion, MotionLimits
-from palpate_sim.objects import Part
+from palpate_sim.objects import Part, PartBatch, draw_part
 from palpate_sim.planning import Planner
 from palpate_sim.point_sensors import burst_of_tap, scan
 from palpate_sim.rendering import PartPose
 from palpate_sim.sensors.encoders import JointNoise
+from palpate_sim.sensors.thermal import pad_course
+from palpate_sim.spectators import film, window
+from palpate_sim.video import check_video_path
 from palpate_sim.warm_pads import WarmPads, touches_ball
 from palpate_sim.world import PartBody, World, WorldState
 from palpate_sim.wrench_stream import WrenchStream
@@ -50,6 +56,8 @@ class CellConfig:
         nominal_devices: devices without individual errors instead of drawn ones.
         render: False gives no pictures at all and needs no second process.
         start_time_ns: stamp at the start; must not be 0 where ROS time is used.
+        video: MP4 file to film the cell into; empty: none.
+        gui: show the cell in a window.
     """
 
     force_limit_n: float = 8.0
@@ -63,6 +71,8 @@ class CellConfig:
     nominal_devices: bool = False
     render: bool = True
     start_time_ns: int = 1_000_000_000
+    video: str = ""
+    gui: bool = False
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.force_limit_n <= 20.0:
@@ -72,11 +82,25 @@ class CellConfig:
         for name in ("color_period_s", "thermal_period_s", "joint_period_s", "heater_period_s"):
             if steps(getattr(self, name)) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name):g} s, at least 0.001 s is needed")
+        if (self.video or self.gui) and not self.render:
+            raise ConfigError("a film or a window of the cell needs its pictures: render must not be False")
+        if self.video:
+            check_video_path(Path(self.video))
+        if self.gui:
+            check_display()
 
 
 def steps(seconds: float) -> int:
     """Physics steps in a time."""
     return round(seconds * 1e9 / STEP_NS)
+
+
+def _fill_tables(devices: DeviceDraw) -> None:
+    """Compute what the first tap and the first warm touch would compute in the middle of a probe, 0.3 s each."""
+    rng = np.random.default_rng(0)
+    some = PartBatch.of([draw_part(rng, 0)])
+    tap_burst(some, 0.04, rng, devices)
+    pad_course(some, devices, 0.1, 20.0, 0, 1e-4)
 
 
 class SimCell:
@@ -96,10 +120,14 @@ class SimCell:
         self._rng = np.random.default_rng([seed, 3])
         self._joint_noise = JointNoise(np.random.default_rng([seed, 4]))
         self.pads = WarmPads(self.devices, config.ambient_c)
+        _fill_tables(self.devices)
         self._imaging: Imaging | None = None
         if config.render:
             periods = steps(config.color_period_s), steps(config.thermal_period_s)
-            self._imaging = Imaging(planner.model, seed, self.devices, periods, steps(config.camera_latency_s))
+            latency = steps(config.camera_latency_s)
+            spectators = [film(Path(config.video))] if config.video else []
+            spectators += [window()] if config.gui else []
+            self._imaging = Imaging(planner.model, seed, self.devices, periods, latency, spectators)
         self._joint_period, self._heater_period = steps(config.joint_period_s), steps(config.heater_period_s)
         self._integration = steps(self.motion.limits.integration_s)
         self._step = 0
@@ -322,8 +350,19 @@ class SimCell:
             part = self._part
             spots = () if part is None else self.pads.spots(self._seconds, part)
             joints = tuple(round(value, 6) for value in (*state.arm.q, *state.arm.fingers))
-            self._imaging.expose(self._step, self.time_ns, poses, joints, spots, self._seconds, self.ambient_c)
+            self._imaging.expose(
+                self._step, self.time_ns, poses, joints, spots, self._seconds, self.ambient_c, self._caption()
+            )
         out.extend(self._imaging.arrived(self._step))
+
+    def _caption(self) -> tuple[str, ...]:
+        """What goes on, for people who watch."""
+        if self._part is None:
+            return (f"{self._seconds:.1f} s",)
+        _, part_id, index = self._probe
+        part = self._part.part
+        doing = f"{part_id} probe {index + 1}: {self.probe_phase}" if self.executor.busy else self.probe_phase
+        return (f"{part.material}, {part.condition} {part.shape}", f"{self._seconds:6.1f} s   {doing}")
 
     def _finish(self, execution: ProbeExecution) -> None:
         session_id, part_id, index = self._probe

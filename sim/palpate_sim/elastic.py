@@ -75,6 +75,8 @@ def wall_stiffness_n_m(batch: PartBatch) -> Array:
     xp = namespace(batch.wall_thickness_m)
     wall = batch.wall_thickness_m
     hollow = xp.isfinite(wall)
+    if not xp.any(hollow):
+        return wall + 0.0
     thickness = xp.where(hollow, wall, 0.0)
     along_x = batch.dimensions_m[:, 0] - 2.0 * thickness
     neck = xp.where(batch.shape == BOTTLE, 1.0 - BOTTLE_NECK_SHARE, 1.0)

@@ -51,7 +51,7 @@ class ForceLimit(Exception):  # noqa: N818 - an outcome: the measured force reac
 class GuardedContact:
     """Touches along one line of one tool frame."""
 
-    def __init__(self, motion: Motion, frame: Frame, limit_n: float, stiffness_n_m: float):
+    def __init__(self, motion: Motion, frame: Frame, limit_n: float, stiffness_n_m: float, depth_m: float):
         """Prepare.
 
         Args:
@@ -59,8 +59,9 @@ class GuardedContact:
             frame: tool frame that touches.
             limit_n: force norm that must not be exceeded.
             stiffness_n_m: stiffest contact to expect.
+            depth_m: deepest travel below the first touch.
         """
-        self.motion, self.frame, self.limit_n = motion, frame, limit_n
+        self.motion, self.frame, self.limit_n, self.depth_m = motion, frame, limit_n, depth_m
         self.approach_axis = motion.planner.tool_in_sensor[frame][:3, 2]
         self.expected_stiffness = self.stiffness = stiffness_n_m
         self.normal_n = self.norm_n = self.max_force_n = 0.0
@@ -250,14 +251,13 @@ class GuardedContact:
             self.stiffness = max(0.5 * self.stiffness, STIFFNESS_RANGE_N_M[0])
             self._anchor = (self.motion.distance_m, self.normal_n)
 
-    def hold(self, force_n: float, seconds: float, rate_n_s: float, depth_m: float, *, in_all: bool = False) -> Ticks:
+    def hold(self, force_n: float, seconds: float, rate_n_s: float, *, in_all: bool = False) -> Ticks:
         """Ramp the normal force to `force_n` and hold it, or stop at `depth_m` below the touch.
 
         Args:
             force_n: normal force.
             seconds: time at that force, or from now on with `in_all`.
             rate_n_s: how fast the force is changed.
-            depth_m: deepest travel below the first touch.
             in_all: count the ramp too.
 
         Raises:
@@ -265,7 +265,7 @@ class GuardedContact:
         """
         assert self.contact_distance_m is not None
         reference = max(self.normal_n, 0.0)
-        deepest = min(self.contact_distance_m + depth_m, self._line.end_m)
+        deepest = min(self.contact_distance_m + self.depth_m, self._line.end_m)
         held = 0.0
         while held < seconds:
             change = min(max(force_n - reference, -rate_n_s * PERIOD_S), rate_n_s * PERIOD_S)
@@ -308,7 +308,7 @@ class GuardedContact:
         self._columns = [np.linalg.pinv(chain.jacobian(q)[1]) @ direction for q in along.positions]
         self._along, self._along_distance = along, self.motion.distance_m
         lost, climb = 0, 0.0
-        deepest = self.contact_distance_m + self.motion.limits.press_depth_m
+        deepest = self.contact_distance_m + self.depth_m
         gain = 2.0 * math.pi * CONTROL_BANDWIDTH_HZ
         while self.along_m < along.end_m and lost < LOST_PERIODS and self.normal_n < CAUGHT_SHARE * force_n:
             left = along.end_m - self.along_m

@@ -13,11 +13,16 @@ from palpate_agents.samples import RgbdFrame, Sample, ThermalFrame
 from palpate_sim.cameras import color_camera, thermal_camera
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.kinematics import UrdfModel
+from palpate_sim.mirror import CellState
 from palpate_sim.objects import Part
 from palpate_sim.render_process import ColorJob, PartsJob, RenderProcess, SurfaceJob, ThermalJob
 from palpate_sim.rendering import PartPose
 from palpate_sim.sensors.thermal import WarmSpot
+from palpate_sim.spectators import Spectator
 from palpate_sim.surface_maps import SurfaceMaps
+
+STEP_S = 0.001
+"""Of the cell's physics."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,15 @@ class _Exposure:
 class Imaging:
     """Both cameras."""
 
-    def __init__(self, model: UrdfModel, seed: int, devices: DeviceDraw, periods: tuple[int, int], latency: int):
+    def __init__(
+        self,
+        model: UrdfModel,
+        seed: int,
+        devices: DeviceDraw,
+        periods: tuple[int, int],
+        latency: int,
+        spectators: Sequence[Spectator] = (),
+    ):
         """Start the cameras' process.
 
         Args:
@@ -40,7 +53,9 @@ class Imaging:
             devices: errors of the cameras.
             periods: steps between colour and between thermal pictures.
             latency: steps between exposure and arrival.
+            spectators: who watches besides; owned from now on.
         """
+        self._spectators = {spectator: max(1, round(spectator.period_s / STEP_S)) for spectator in spectators}
         self._process = RenderProcess(seed, devices)
         self._color_geometry = color_camera(model).geometry
         self._thermal_geometry = thermal_camera(model).geometry
@@ -54,8 +69,10 @@ class Imaging:
         return self._process.pid
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and those of the spectators; safe to call twice."""
         self._process.close()
+        for spectator in self._spectators:
+            spectator.close()
 
     def set_parts(self, parts: Sequence[Part], surfaces: Sequence[SurfaceMaps] | None = None) -> None:
         """Exchange the parts in view.
@@ -66,15 +83,21 @@ class Imaging:
         """
         if surfaces is None:
             surfaces = [SurfaceMaps.of_part(part) for part in parts]
-        self._process.submit(PartsJob(tuple(parts), tuple(surfaces)))
+        self._tell(PartsJob(tuple(parts), tuple(surfaces)))
 
     def set_surface(self, surface: SurfaceMaps, index: int = 0) -> None:
         """Tell that a contact has changed a part's surface (N = 1): the next pictures show it."""
-        self._process.submit(SurfaceJob(index, surface))
+        self._tell(SurfaceJob(index, surface))
+
+    def _tell(self, job: PartsJob | SurfaceJob) -> None:
+        self._process.submit(job)
+        for spectator in self._spectators:
+            spectator.send(job)
 
     def due(self, step: int) -> bool:
-        """A camera exposes at this step."""
-        return step % self._color_period == 0 or step % self._thermal_period == 0
+        """A camera exposes at this step, or a spectator looks."""
+        watched = any(step % period == 0 for period in self._spectators.values())
+        return watched or step % self._color_period == 0 or step % self._thermal_period == 0
 
     def expose(
         self,
@@ -85,8 +108,12 @@ class Imaging:
         spots: tuple[WarmSpot, ...],
         time_s: float,
         ambient_c: float,
+        caption: tuple[str, ...] = (),
     ) -> None:
-        """Take the pictures that are due."""
+        """Take the pictures that are due; `caption` is for spectators."""
+        for spectator, period in self._spectators.items():
+            if step % period == 0:
+                spectator.send(CellState(poses, joints, caption))
         if step % self._color_period == 0:
             ticket = self._process.submit(ColorJob(step, poses, joints))
             self._underway.append(_Exposure(step + self._latency, stamp_ns, ticket, thermal=False))

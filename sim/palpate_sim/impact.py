@@ -14,16 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, is_torch, namespace
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.elastic import (
+    ARM_STIFFNESS_N_M,
     BALL_MODULUS_PA,
     BALL_POISSON,
     BALL_RADIUS_M,
+    PressLaw,
     effective_modulus_pa,
-    hertz_stiffness,
+    press_law,
     series_force,
-    wall_stiffness_n_m,
 )
 from palpate_sim.objects import PartBatch
 
@@ -161,8 +162,8 @@ class _PulseTable(NamedTuple):
 @lru_cache(maxsize=1)
 def _pulse_table() -> _PulseTable:
     low, high, count = RESTITUTIONS
-    restitution, wall = np.meshgrid(np.linspace(low, high, count), 10.0 ** np.linspace(*WALL_LOG10), indexing="ij")
-    restitution, wall = restitution.ravel(), wall.ravel()
+    grid = np.meshgrid(np.linspace(low, high, count), 10.0 ** np.linspace(*WALL_LOG10), indexing="ij")
+    restitution, wall = (values.ravel() for values in grid)
     one, damping = np.ones_like(wall), damping_number(restitution)
     times, travel, speed = integrate_impact(one, one, wall, damping, one, PULSE_END)
     after = np.argmax((travel[:, 1:] <= 0.0) | (np.arange(1, travel.shape[1]) == travel.shape[1] - 1), axis=1) + 1
@@ -186,25 +187,27 @@ def _pulse_table() -> _PulseTable:
     slope = (1.0 - t) * force[column, index] + t * force[column, index + 1]
     slope[:, [0, -1]] = 0.0
     whole = received[:, -1:]
-    return _PulseTable(
-        ended / estimated_time_s(one, one, wall, one), received / whole, slope * ended[:, None] / whole
-    )
+    return _PulseTable(ended / estimated_time_s(one, one, wall, one), received / whole, slope * ended[:, None] / whole)
 
 
 def _hermite(t: Array, start: Array, end: Array, start_slope: Array, end_slope: Array) -> Array:
     """Cubic between two values with given slopes per interval, at the share `t` of the interval."""
     rise = end - start
-    return start + t * (start_slope + t * (3.0 * rise - 2.0 * start_slope - end_slope + t * (start_slope + end_slope - 2.0 * rise)))
+    both = start_slope + end_slope
+    return start + t * (start_slope + t * (3.0 * rise - start_slope - both + t * (both - 2.0 * rise)))
 
 
-@lru_cache(maxsize=8)
-def _table_like(kind: str, device: str) -> _PulseTable:
-    table = _pulse_table()
-    if kind == "numpy":
-        return table
-    import torch
+_on_device: dict[str, _PulseTable] = {}
 
-    return _PulseTable(*(torch.asarray(values, device=device) for values in table))
+
+def _table_like(array: Array) -> _PulseTable:
+    """The table in the library and on the device of an array; made once per device."""
+    if not is_torch(array):
+        return _pulse_table()
+    device = str(array.device)
+    if device not in _on_device:
+        _on_device[device] = _PulseTable(*(constant(values, array) for values in _pulse_table()))
+    return _on_device[device]
 
 
 class Pulses(NamedTuple):
@@ -229,17 +232,19 @@ class Pulses(NamedTuple):
         return xp.max(self.slope, axis=1) * self.impulse_n_s / self.duration_s
 
 
-def pulses(batch: PartBatch, speed_m_s: Array | float) -> Pulses:
+def pulses(batch: PartBatch, speed_m_s: Array | float, law: PressLaw | None = None) -> Pulses:
     """Pulses of N taps from the table.
 
     Args:
         batch: N spots.
         speed_m_s: approach speed, one or (N,), m/s.
+        law: of a press on the same spots, if it is known already.
     """
     xp = namespace(batch.restitution)
-    mass, hertz = reduced_mass_kg(batch), hertz_stiffness(batch)
+    mass = reduced_mass_kg(batch)
     speed = speed_m_s + xp.zeros_like(mass)
-    compliance = 1.0 / wall_stiffness_n_m(batch)
+    law = press_law(batch) if law is None else law
+    hertz, compliance = law.hertz, xp.maximum(law.compliance - 1.0 / ARM_STIFFNESS_N_M, 0.0)
     wall = compliance * hertz**0.8 * (mass * speed**2) ** 0.2  # C K sqrt(d0)
     low, high, count = RESTITUTIONS
     e = xp.clip(batch.restitution, low, high)
@@ -250,10 +255,7 @@ def pulses(batch: PartBatch, speed_m_s: Array | float) -> Pulses:
     j = xp.clip(xp.floor(column), 0.0, columns - 2.0)
     u, v = row - i, column - j
     corner = (i * columns + j).astype(np.int64) if xp is np else xp.astype(i * columns + j, xp.int64)
-    if xp is np:
-        table = _table_like("numpy", "")
-    else:
-        table = _table_like("torch", str(mass.device))
+    table = _table_like(mass)
     weights = ((1.0 - u) * (1.0 - v), (1.0 - u) * v, u * (1.0 - v), u * v)
     places = (corner, corner + 1, corner + columns, corner + columns + 1)
     pairs = list(zip(weights, places, strict=True))
@@ -276,15 +278,11 @@ def received_until(found: Pulses, places: Array) -> Array:
     x = xp.clip(places, 0.0, 1.0) * (nodes - 1.0)
     low = xp.clip(xp.floor(x), 0.0, nodes - 2.0)
     t = x - low
-    base = xp.arange(places.shape[0], dtype=xp.int64, device=_device(places))[:, None] * nodes
+    base = xp.arange(places.shape[0], dtype=xp.int64, device=places.device)[:, None] * nodes
     index = (low.astype(np.int64) if xp is np else xp.astype(low, xp.int64)) + base
     received, slope = xp.reshape(found.received, (-1,)), xp.reshape(found.slope, (-1,)) / (nodes - 1.0)
     after = index + 1
     return _hermite(t, received[index], received[after], slope[index], slope[after])
-
-
-def _device(array: Array) -> object:
-    return array.device
 
 
 def impact(batch: PartBatch, speed_m_s: Array | float) -> tuple[Array, Array]:
@@ -297,12 +295,9 @@ def impact(batch: PartBatch, speed_m_s: Array | float) -> tuple[Array, Array]:
     Returns:
         times (N, M) s since contact, and impulse (N, M) N s that the tip has received until then; the last is the end.
     """
-    xp = namespace(batch.restitution)
     found = pulses(batch, speed_m_s)
     places = constant(np.linspace(0.0, 1.0, PULSE_NODES), found.duration_s)
-    return places[None, :] * found.duration_s[:, None], found.received * found.impulse_n_s[:, None] + xp.zeros_like(
-        found.received
-    )
+    return places[None, :] * found.duration_s[:, None], found.received * found.impulse_n_s[:, None]
 
 
 def tap_burst(

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from palpate_agents import segmentation
 from palpate_agents.errors import ConfigError
-from palpate_sim import cameras, clearance, planning, shapes
 from palpate_sim.backend import Array, to_numpy
 from palpate_sim.fixtures import PLACE_X_M, PLACE_Y_M
 from palpate_sim.keyed import combine, keys_of, uniform
@@ -50,7 +49,7 @@ class LibraryRows:
         position_m: (n, 2) where the part lies, base frame, m.
         yaw_rad: (n,) turn of its frame about z.
         seen_center_m: (n, 2) middle of the seen oriented box, part's frame, m.
-        seen_yaw_rad: (n,) direction of the seen length in the part's frame, -pi/2 to pi/2.
+        seen_yaw_rad: (n,) direction of the seen length in the part's frame; added to `yaw_rad` it is the picture's.
         seen_extent_m: (n, 3) seen length, width and height, m.
         seen_volume_m3: (n,) between seen surface and table.
         height_m: (n, 16, 16) of the surface over the table, m; NaN beside the part.
@@ -207,8 +206,18 @@ def library_hash() -> str:
             geometry = geometry_of(name, number)
             digest.update(repr((geometry.shape, geometry.dimensions_m, placement(name, number))).encode())
     digest.update(CELL_URDF.read_bytes())
-    for module in (shapes, cameras, clearance, planning, segmentation):
-        digest.update(Path(str(module.__file__)).read_bytes())
+    folder = Path(__file__).parent
+    for name in (
+        "shapes.py",
+        "geometry.py",
+        "cameras.py",
+        "clearance.py",
+        "planning.py",
+        "scene.py",
+        "library_build.py",
+    ):
+        digest.update((folder / name).read_bytes())
+    digest.update(Path(segmentation.__file__).read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -219,9 +228,9 @@ def user_cache_dir() -> Path:
 
 
 def show_progress(done: int, total: int) -> None:
-    """A line on the terminal's error stream."""
-    sys.stderr.write(f"\rpart library: {done} of {total} geometries" + ("\n" if done == total else ""))
-    sys.stderr.flush()
+    """A line on the error stream now and then."""
+    if done == total or done % 32 == 0:
+        sys.stderr.write(f"part library: {done} of {total} geometries\n")
 
 
 def _build(names: Sequence[tuple[str, int]], progress: Progress | None) -> LibraryRows:

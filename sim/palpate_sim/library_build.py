@@ -105,7 +105,7 @@ class LibraryBuilder:
             position_m=pose.position[None, :2],
             yaw_rad=np.array([yaw]),
             seen_center_m=center[None, :2],
-            seen_yaw_rad=np.array([(view.yaw_rad - yaw + np.pi / 2) % np.pi - np.pi / 2]),
+            seen_yaw_rad=np.array([(view.yaw_rad - yaw + np.pi) % (2.0 * np.pi) - np.pi]),
             seen_extent_m=np.array([view.extent_m]),
             seen_volume_m3=np.array([view.volume_m3]),
             height_m=height[None].astype(np.float32),

@@ -26,6 +26,7 @@ from palpate_sim.part_geometry import (
     GEOMETRIES_PER_CLASS,
     GEOMETRY_CLASSES,
     GEOMETRY_LIMIT,
+    WALLS,
     geometry_ids_of_shape,
     geometry_table,
 )
@@ -56,7 +57,7 @@ __all__ = [
 AMBIENT_C = 22.0
 """Room temperature if the caller names none, degrees Celsius."""
 
-_SINGLE = ("material", "condition", "geometry", "lot", "anodised", "opaque", "label", "dirt", "far", *CHOICES)
+_SINGLE = ("material", "condition", "geometry", "wall", "lot", "anodised", "opaque", "label", "dirt", "far", *CHOICES)
 _PURPOSES = tuple(f"part.{name}" for name in (*rand.PART, *_SINGLE))
 _DISTRIBUTIONS = rand.Table(rand.PART)
 _LOT_ROWS = len(rand.LOT_PROPERTIES)
@@ -153,6 +154,7 @@ def draw_parts(
     shapes, group = geometry_table(), _numbers("geometry_class", geometry_class, len(keys), len(GEOMETRY_CLASSES))
     if group is None:
         group = table["geometry_class"][kind]
+    wall = (single["wall"] * WALLS).astype(np.int64)
     offset_k = np.where(single["far"] < rand.OFF_AMBIENT_SHARE, values["temperature_far"], values["temperature_near"])
     return PartBatch(
         {
@@ -163,9 +165,9 @@ def draw_parts(
             "condition": condition,
             "shape": shapes.shape[group, geometry_id],
             "dimensions_m": shapes.dimensions_m[group, geometry_id],
-            "wall_thickness_m": shapes.wall_thickness_m[group, geometry_id],
+            "wall_thickness_m": shapes.wall_thickness_m[group, geometry_id, wall],
             "rib_pitch_m": shapes.rib_pitch_m[group, geometry_id],
-            "mass_kg": bulk["density_kg_m3"] * shapes.volume_m3[group, geometry_id],
+            "mass_kg": bulk["density_kg_m3"] * shapes.volume_m3[group, geometry_id, wall],
             "temperature_c": ambient_c + offset_k + np.where(wet, values["evaporation"], 0.0),
             "lot": lot,
             "age": age,

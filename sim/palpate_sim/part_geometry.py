@@ -1,6 +1,7 @@
 """Which geometries parts have: a finite set per class, so that what only the scene knows can be computed once for each.
 
-A geometry is a pure function of its class and its number.
+A geometry is a pure function of its class and its number. What nobody sees from outside, the wall, has a number of
+its own: from a finite set of shapes with fixed walls, weight alone would tell the material.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from palpate_sim.shapes import SHAPES, solid_volume_m3
 GEOMETRY_CLASSES = ("light", "heavy", "sheet", "soft")
 GEOMETRIES_PER_CLASS = 64
 """Numbers 0 to 63 of a class are drawn for parts."""
+WALLS = 32
+"""Walls that a geometry can have, solid among them where its shape allows."""
 ASKED_PER_SHAPE = 8
 """Numbers 64 + 8 shape + k are the k-th of a shape that is asked for and that the class has not."""
 GEOMETRY_LIMIT = GEOMETRIES_PER_CLASS + ASKED_PER_SHAPE * len(SHAPES)
@@ -86,13 +89,14 @@ def geometry_class(entry: Material) -> str:
     return "heavy" if entry.density_kg_m3 > HEAVY_KG_M3 else "light"
 
 
-@lru_cache(maxsize=4096)
-def geometry_of(class_name: str, geometry_id: int) -> Geometry:
+@lru_cache(maxsize=4 * GEOMETRY_LIMIT * WALLS)
+def geometry_of(class_name: str, geometry_id: int, wall_number: int = 0) -> Geometry:
     """The geometry with a number.
 
     Args:
         class_name: one of GEOMETRY_CLASSES.
         geometry_id: 0 to 63, or of a shape that was asked for, see `geometry_ids_of_shape`.
+        wall_number: 0 to WALLS - 1; nothing outside depends on it.
 
     Raises:
         ValueError: unknown class, or a number out of range.
@@ -101,12 +105,16 @@ def geometry_of(class_name: str, geometry_id: int) -> Geometry:
         raise ValueError(f"geometry class {class_name!r} is not one of {', '.join(GEOMETRY_CLASSES)}")
     if not 0 <= geometry_id < GEOMETRY_LIMIT:
         raise ValueError(f"geometry {geometry_id} is not from 0 to {GEOMETRY_LIMIT - 1}")
+    if not 0 <= wall_number < WALLS:
+        raise ValueError(f"wall {wall_number} is not from 0 to {WALLS - 1}")
     asked = geometry_id - GEOMETRIES_PER_CLASS
     place = (geometry_id + 0.5) / GEOMETRIES_PER_CLASS
     shape = SHAPES[asked // ASKED_PER_SHAPE] if asked >= 0 else _shape_at(class_name, place)
     key = keyed.combine(keyed.keys_of(0, geometry_id), "geometry", class_name)
     x, y, z = _extents_m(class_name, shape, keyed.uniform(key, "extents", (3,))[0])
-    wall, hollow, ribs, pitch = (float(u) for u in keyed.uniforms(key, ("wall", "hollow", "ribs", "pitch"))[:, 0])
+    ribs, pitch = (float(u) for u in keyed.uniforms(key, ("ribs", "pitch"))[:, 0])
+    inside = keyed.combine(key, wall_number)
+    wall, hollow = (float(u) for u in keyed.uniforms(inside, ("wall", "hollow"))[:, 0])
     thickness = rib_pitch = math.inf
     if shape in ("tube", "bottle", "housing") or (shape == "block" and hollow < rand.HOLLOW_SHARE[class_name]):
         name = {"bottle": "wall_bottle_m", "housing": "wall_housing_m"}.get(shape, "wall_m")
@@ -151,8 +159,9 @@ class GeometryTable(NamedTuple):
     Attributes:
         shape: (4, K) index into `shapes.SHAPES`.
         dimensions_m: (4, K, 3).
-        wall_thickness_m, rib_pitch_m: (4, K).
-        volume_m3: (4, K) of material.
+        rib_pitch_m: (4, K).
+        wall_thickness_m: (4, K, WALLS).
+        volume_m3: (4, K, WALLS) of material.
     """
 
     shape: NDArray[np.int64]
@@ -165,17 +174,19 @@ class GeometryTable(NamedTuple):
 @lru_cache(maxsize=1)
 def geometry_table() -> GeometryTable:
     """The geometries of every class as arrays."""
-    every = [[geometry_of(name, k) for k in range(GEOMETRY_LIMIT)] for name in GEOMETRY_CLASSES]
+    numbers = range(GEOMETRY_LIMIT)
+    every = [[geometry_of(name, k) for k in numbers] for name in GEOMETRY_CLASSES]
+    walls = [[[geometry_of(name, k, w) for w in range(WALLS)] for k in numbers] for name in GEOMETRY_CLASSES]
     return GeometryTable(
         np.array([[SHAPES.index(g.shape) for g in row] for row in every], np.int64),
         np.array([[g.dimensions_m for g in row] for row in every]),
-        np.array([[g.wall_thickness_m for g in row] for row in every]),
+        np.array([[[g.wall_thickness_m for g in cell] for cell in row] for row in walls]),
         np.array([[g.rib_pitch_m for g in row] for row in every]),
-        np.array([[solid_volume_m3(*g) for g in row] for row in every]),
+        np.array([[[solid_volume_m3(*g) for g in cell] for cell in row] for row in walls]),
     )
 
 
 def constants() -> dict[str, Any]:
     """What geometries are drawn from, for the hash of the randomisation."""
     return {"shares": SHAPE_SHARES, "extents": EXTENTS_MM, "soft": SOFT_FAMILIES, "sheet": SHEET_MATERIALS,
-            "heavy": HEAVY_KG_M3, "count": [GEOMETRIES_PER_CLASS, ASKED_PER_SHAPE]}  # fmt: skip
+            "heavy": HEAVY_KG_M3, "count": [GEOMETRIES_PER_CLASS, ASKED_PER_SHAPE, WALLS]}  # fmt: skip

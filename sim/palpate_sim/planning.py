@@ -25,6 +25,10 @@ GRASP_POSTURE = np.array([0.06, 0.35, -0.06, -2.39, 0.05, 2.74, 0.78])
 DOWN = np.array([0.0, 0.0, -1.0])
 MAX_TILT_RAD = math.radians(35.0)
 """Steeper surfaces are not probed: the tool would slip, and the hand comes near the table."""
+TOOL_TILT_RAD = math.radians(16.0)
+"""Goals tilt the tool on purpose by at most 15 degrees."""
+TIP_HALF_M = {Frame.BALL_TIP: 0.003, Frame.WARM_PAD_0: 0.006, Frame.WARM_PAD_1: 0.006, Frame.SCRAPER_TIP: 0.003}
+"""How far tips reach sideways (the ball: as far as it matters for its lowest point)."""
 WORK_HEIGHT_M = (-0.001, 0.20)
 """Heights above the table at which a target makes sense."""
 FINGERTIP_BELOW_GRASP_M = 0.0095
@@ -120,6 +124,34 @@ class Planner:
         if best is None:
             raise Unreachable(f"no free posture puts the fingers at {_text(point)}")
         return best[1]
+
+    @staticmethod
+    def surface_normal(approach: Array) -> Array:
+        """(3,) unit normal of the surface that is touched against `approach` (3,).
+
+        Parts lie with level faces up: an approach that is off the vertical by no more than a tool is tilted on purpose
+        meets a level surface; a steeper one is taken as the normal of a slanted surface.
+        """
+        unit = np.asarray(approach, float) / np.linalg.norm(approach)
+        return np.array([0.0, 0.0, 1.0]) if unit[2] > math.cos(TOOL_TILT_RAD) else unit
+
+    def room_m(self, frame: Frame, q: Array, up: Array) -> float:
+        """How deep a tool frame may press before another tip meets the same plane, m.
+
+        Args:
+            frame: what touches.
+            q: (7,) joint positions of the touch, rad.
+            up: (3,) normal of the plane.
+        """
+        sensor = self.sensor_chain.forward(q)
+        own = float(up @ (sensor @ self.tool_in_sensor[frame])[:3, 3])
+        room = math.inf
+        for other, half in TIP_HALF_M.items():
+            if other is not frame:
+                pose = sensor @ self.tool_in_sensor[other]
+                lowest = float(up @ pose[:3, 3]) - half * float(np.abs(up @ pose[:3, :2]).sum())
+                room = min(room, lowest - own)
+        return room
 
     def slide(self, line: ToolLine, frame: Frame, q: Array, direction: Array, length_m: float) -> ToolLine:
         """Line along the surface from the tool's place at `q`, orientation kept.

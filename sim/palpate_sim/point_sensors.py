@@ -21,7 +21,7 @@ def burst_of_tap(touch: Touch, rng: np.random.Generator, devices: DeviceDraw) ->
         the burst, its seconds before the touch, and its seconds after it.
     """
     speed = max(touch.closing_m_s, MIN_TAP_M_S)
-    acceleration = tap_burst(touch.model.batch, speed, rng, devices)[0]
+    acceleration = tap_burst(touch.spot, speed, rng, devices)[0]
     burst = TapBurst(float(BURST_RATE_HZ), acceleration, TIP_MASS_KG, speed)
     return burst, BURST_PREROLL_S, BURST_DURATION_S - BURST_PREROLL_S
 

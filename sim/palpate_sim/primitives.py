@@ -39,7 +39,9 @@ def _touch(motion: Motion, report: Report, frame: Frame, stiffness: float, depth
     motion.phase = "approach"
     line = motion.planner.tool_line(frame, point, np.asarray(goal.normal), above, limits.search_below_m + depth_m)
     yield from motion.enter(line)
-    report.contact = GuardedContact(motion, frame, force_limit(motion, goal), stiffness)
+    room = motion.planner.room_m(frame, line.at(0.0), motion.planner.surface_normal(np.asarray(goal.normal)))
+    deepest = min(limits.press_depth_m, room - limits.tip_gap_m)
+    report.contact = GuardedContact(motion, frame, force_limit(motion, goal), stiffness, deepest)
 
 
 def _descend(motion: Motion, report: Report, speed: float, room_m: float = 0.0, *, released: bool = False) -> Steps:
@@ -102,7 +104,7 @@ def press(motion: Motion, report: Report) -> Steps:
         return
     dwell = report.goal.dwell_s or 0.2
     force = wanted_force(report.goal, math.inf, limits.press_share * contact.limit_n)
-    yield from contact.hold(force, dwell, limits.press_rate_n_s, limits.press_depth_m)
+    yield from contact.hold(force, dwell, limits.press_rate_n_s)
     report.dwell_s = 1e-9 * (motion.state.time_ns - report.contact_time_ns)
     yield from contact.unload(1.5 * limits.press_rate_n_s)
     report.window_end_ns = motion.state.time_ns
@@ -158,14 +160,14 @@ def _slide(motion: Motion, report: Report, frame: Frame, stiffness: float, force
     yield from _descend(motion, report, contact.safe_speed_m_s)
     if report.outcome != Outcome.SUCCEEDED:
         return
-    normal = np.asarray(goal.normal, float) / np.linalg.norm(goal.normal)
+    normal = motion.planner.surface_normal(np.asarray(goal.normal))
     flat = np.array([np.cos(goal.slide_angle_rad), np.sin(goal.slide_angle_rad), 0.0])
     direction = flat - (flat @ normal) * normal
     direction /= np.linalg.norm(direction)
     length = goal.slide_distance_m or limits.slide_m
     speed = min(goal.speed_m_s or limits.slide_speed_m_s, 3.0 * limits.slide_speed_m_s)
     force = wanted_force(goal, min(force_n, 0.5 * contact.limit_n), limits.slide_share * contact.limit_n)
-    yield from contact.hold(force, 0.15, 20.0, limits.press_depth_m)
+    yield from contact.hold(force, 0.15, 20.0)
     along = motion.planner.slide(motion.current_line(), frame, motion.command.q, direction, length)
     motion.phase = report.goal.primitive.name.lower()
     yield from contact.slide(along, speed, force)
@@ -194,7 +196,7 @@ def dwell(motion: Motion, report: Report) -> Steps:
     so_far = 1e-9 * (motion.state.time_ns - report.contact_time_ns)
     motion.phase = "dwell"
     force = wanted_force(goal, limits.dwell_force_n, limits.press_share * contact.limit_n)
-    yield from contact.hold(force, wanted - so_far, 20.0, limits.press_depth_m, in_all=True)
+    yield from contact.hold(force, wanted - so_far, 20.0, in_all=True)
     motion.phase = "retreat"
     yield from contact.release()
     report.dwell_s = 1e-9 * (motion.state.time_ns - report.contact_time_ns)

@@ -26,7 +26,7 @@ FOURCC = ("avc1", "mp4v")
 """H.264 where OpenCV's FFmpeg can encode it, else MPEG-4 part 2."""
 SUFFIX = ".mp4"
 INSET_PX, INSET_CROP_PX, INSET_EDGE_PX = (176, 132), (88, 66), 8
-TEXT_COLOR = (255, 255, 255)
+TEXT_COLOR, TEXT_LINE_PX = (255, 255, 255), 20
 
 Picture = NDArray[np.uint8]
 
@@ -121,10 +121,11 @@ class OverviewRenderer:
             inset = cv2.resize(_around(above, mask), INSET_PX, interpolation=cv2.INTER_CUBIC)
             picture[top : top + height, right - width : right] = inset
             cv2.rectangle(picture, (right - width, top), (right - 1, top + height - 1), TEXT_COLOR, 1)
+        if lines:
+            picture[-TEXT_LINE_PX * len(lines) - 8 :] //= 3
         for row, line in enumerate(lines):
-            place = (10, picture.shape[0] - 12 - 20 * (len(lines) - 1 - row))
-            for color, thickness in (((0, 0, 0), 3), (TEXT_COLOR, 1)):  # an outline, to be read on any ground
-                cv2.putText(picture, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
+            place = (10, picture.shape[0] - 9 - TEXT_LINE_PX * (len(lines) - 1 - row))
+            cv2.putText(picture, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT_COLOR, 1, cv2.LINE_AA)
         return picture
 
     def _painted(

@@ -144,7 +144,7 @@ def test_an_earlier_touch_nearby_is_felt_and_seen():
     for row in np.flatnonzero(insulators)[:5]:
         one = batch.rows([row])
         warmth = thermal.warmth_at(np.zeros(3), one, [spots], 7.02, quiet(1).draw(0))
-        told = memory.warmth_k(batch, here[:, None, :])[row, 0]
+        told = memory.warmth_k(batch, here[:, :1], here[:, 1:])[row, 0, 0]
         assert told == pytest.approx(warmth, rel=0.15)
 
 
@@ -181,6 +181,22 @@ def test_look_mixes_with_the_room():
     assert np.isnan(features.values[:, 2:]).all()
 
 
+def test_look_shows_the_spots_of_earlier_touches():
+    """Spread over the part's pixels against a picture of the same spots."""
+    n = 12
+    batch = parts_of(n, temperature_c=np.full(n, AMBIENT_C), emissivity=np.full(n, 0.95))
+    _, memory = dwells(batch, quiet(n), keys_of(0, np.arange(n)), pad=1, uv=np.zeros((n, 2)))
+    memory = memory.after(10.0)
+    told = column(heat.look(batch, quiet(n), AMBIENT_C, keys_of(1, np.arange(n)), memory), "part_spread_k")
+    for row in range(n):
+        one, (x, y, _) = batch.rows([row]), batch.dimensions_m[row]
+        grid = np.stack(np.meshgrid(np.linspace(-x / 2, x / 2, 40), np.linspace(-y / 2, y / 2, 40)), axis=-1)
+        points = np.concatenate([grid, np.zeros((40, 40, 1))], axis=-1)
+        spot = thermal.WarmSpot((0.0, 0.0, 0.0), 0.0, 2.02, 70.0)
+        seen = 0.95 * np.std(thermal.spot_rise(points, one, spot, 12.02, quiet(1).draw(0)))
+        assert told[row] == pytest.approx(seen, rel=0.5, abs=0.05)
+
+
 def test_torch_gives_the_same_as_numpy():
     n = 30
     batch, devices, keys = parts_of(n), draw_device_batch(keys_of(2, np.arange(n))), keys_of(3, np.arange(n))
@@ -189,13 +205,13 @@ def test_torch_gives_the_same_as_numpy():
     there = batch.to(torch), devices.to(torch)
     first, memory = heat.dwell(batch, devices, pads, seconds, None, AMBIENT_C, PadMemory.fresh(n), keys, uv)
     second, _ = heat.dwell(batch, devices, 1 - pads, seconds, None, AMBIENT_C, memory.after(4.0), keys + 1, uv)
-    tensors = [torch.asarray(a) for a in (pads, seconds, keys, uv)]
+    kept, tensors = memory, [torch.asarray(a) for a in (pads, seconds, keys, uv)]
     fresh = PadMemory.fresh(n, tensors[1])
     one, memory = heat.dwell(*there, tensors[0], tensors[1], None, AMBIENT_C, fresh, tensors[2], tensors[3])
     two, _ = heat.dwell(
         *there, 1 - tensors[0], tensors[1], None, AMBIENT_C, memory.after(4.0), tensors[2] + 1, tensors[3]
     )
-    look = heat.look(batch, devices, AMBIENT_C, keys), heat.look(*there, AMBIENT_C, tensors[2])
+    look = heat.look(batch, devices, AMBIENT_C, keys, kept), heat.look(*there, AMBIENT_C, tensors[2], memory)
     for plain, tensor in ((first, one), (second, two), look):
         assert to_numpy(tensor.values) == pytest.approx(plain.values, rel=1e-6, abs=1e-8, nan_ok=True)
         assert to_numpy(tensor.reliability) == pytest.approx(plain.reliability, rel=1e-6)
@@ -299,15 +315,18 @@ def scene_of(part, devices, camera, rng):
     heater = HeatedTip()
     for _ in range(10):
         heater.advance(0.5, AMBIENT_C)
+    batch = PartBatch.of([part])
+    maps = draw_surface_maps(batch)
     return SimpleNamespace(
-        part=part, batch=PartBatch.of([part]), pose=pose, pictures=pictures, devices=devices, ambient_c=AMBIENT_C,
+        spot=lambda point, radius: spot_batch(batch, maps, (point - np.array(pose.position))[None, :2], radius),
+        part=part, batch=batch, maps=maps, pose=pose, pictures=pictures, devices=devices, ambient_c=AMBIENT_C,
         rng=rng, spots=[], time_s=10.0, heater=heater, wrench_noise=WrenchNoise(devices, rng),
         joint_noise=JointNoise(rng),
     )  # fmt: skip
 
 
 def scene_emissivity(scene):
-    return pixel_emissivity(scene.part, draw_surface_maps(scene.batch), scene.pictures.thermal_places_m)
+    return pixel_emissivity(scene.part, scene.maps, scene.pictures.thermal_places_m)
 
 
 @pytest.mark.parametrize("touch", [0, 1])

@@ -58,6 +58,22 @@ def test_without_recorder_time_does_not_wait_for_it(project: dict[str, str]) -> 
     assert nodes["/cell/cell"]["ros__parameters"]["wait_for"] == ["probing"]
 
 
+def test_film_and_window_reach_the_cell(project: dict[str, str]) -> None:
+    for given, expected in (({}, ("", False)), ({"video": "/tmp/a b.mp4", "gui": "true"}, ("/tmp/a b.mp4", True))):
+        made = make_plan(REPOSITORY / "launch/sim.launch.yaml", given, project)
+        values = yaml.safe_load(made.processes[0].parameter_files[0].content)["/cell/cell"]["ros__parameters"]
+        assert (values["video"], values["gui"]) == expected
+
+
+def test_every_parameter_of_the_simulated_cell_says_what_it_does() -> None:
+    section = (REPOSITORY / "config/sim.yaml").read_text().split("/cell:\n")[1].split("\n\n")[0]
+    lines = [line.strip() for line in section.splitlines() if "ros__parameters" not in line]
+    assert len(lines) >= 8
+    for line in lines:
+        name, _, comment = line.partition(": ")[0], *line.partition(" # ")[1:]
+        assert len(comment) > 3, f"config/sim.yaml does not say what '{name}' does"
+
+
 def test_what_the_user_has_set_is_kept(project: dict[str, str]) -> None:
     mine = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
     mine |= {"FASTDDS_DEFAULT_PROFILES_FILE": "/my.xml"}

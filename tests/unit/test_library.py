@@ -79,6 +79,8 @@ def test_the_camera_sees_the_size(few, name, number):
         along_y = geometry.dimensions_m[1] > geometry.dimensions_m[0]
         turn = row.seen_yaw_rad[0] - (np.pi / 2 if along_y else 0.0)
         assert abs(np.sin(turn)) < 0.03
+    in_the_picture = row.yaw_rad[0] + row.seen_yaw_rad[0]
+    assert np.cos(in_the_picture) > -1e-6, "segmentation gives directions from -pi/2 to pi/2"
     np.testing.assert_allclose(row.seen_center_m[0], 0.0, atol=1.2e-3)
     volume = outside_volume_m3(geometry.shape, geometry.dimensions_m)
     assert row.seen_volume_m3[0] == pytest.approx(volume, rel=0.07)

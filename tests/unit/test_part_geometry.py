@@ -11,6 +11,7 @@ from palpate_sim.part_geometry import (
     GEOMETRY_CLASSES,
     GEOMETRY_LIMIT,
     SHAPE_SHARES,
+    WALLS,
     geometry_class,
     geometry_ids_of_shape,
     geometry_of,
@@ -89,11 +90,21 @@ def test_a_part_has_its_geometry_and_its_mass():
     table = geometry_table()
     for row in range(0, 400, 7):
         part = batch.part(row)
-        expected = geometry_of(part.geometry_class, part.geometry_id)
+        walls = [geometry_of(part.geometry_class, part.geometry_id, number) for number in range(WALLS)]
+        expected = next(wall for wall in walls if wall.wall_thickness_m == part.wall_thickness_m)
         assert part.geometry_class == geometry_class(material(part.material))
         assert (part.shape, part.dimensions_m, part.wall_thickness_m, part.rib_pitch_m) == tuple(expected)
         assert part.mass_kg == pytest.approx(part.density_kg_m3 * solid_volume_m3(*expected))
-    assert table.volume_m3.shape == (len(GEOMETRY_CLASSES), GEOMETRY_LIMIT)
+    assert table.volume_m3.shape == (len(GEOMETRY_CLASSES), GEOMETRY_LIMIT, WALLS)
+
+
+def test_the_wall_cannot_be_told_from_outside():
+    outside = [geometry_of("light", 3, number) for number in range(WALLS)]
+    assert len({(g.shape, g.dimensions_m, g.rib_pitch_m) for g in outside}) == 1
+    batch = draw_parts(keyed.keys_of(2, range(600)), geometry=np.full(600, 40), geometry_class="light")
+    assert len(np.unique(batch.wall_thickness_m)) > 0.7 * WALLS
+    with pytest.raises(ValueError, match="wall 99 is not from 0"):
+        geometry_of("light", 3, 99)
 
 
 def test_mass_of_a_solid_block_and_of_a_thin_shell():

@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from palpate_agents.observation import Frame, Outcome, Primitive, ProbeGoal
 from palpate_sim.clearance import LINK_SPHERES, TOOL_SPHERES
-from palpate_sim.contact import ARM_STIFFNESS_N_M, press_force
+from palpate_sim.contact import ARM_STIFFNESS_N_M
 from palpate_sim.executor import Executor
 from palpate_sim.geometry import quaternion_matrix, ray_distance, signed_distance
 from palpate_sim.kinematics import Chain, UrdfModel
 from palpate_sim.motion import ArmCommand, ArmState, Motion
-from palpate_sim.objects import PartBatch, draw_part
+from palpate_sim.objects import draw_part
 from palpate_sim.planning import HOME, Planner
-from palpate_sim.touch import ForceTable
 from palpate_sim.world import World
 
 MODEL = UrdfModel()
@@ -193,15 +192,6 @@ def test_at_rest_the_sensor_reads_the_weight_of_what_hangs_on_it(world):
         weight = rotation.T @ np.array([0.0, 0.0, -9.81 * mass])
         np.testing.assert_allclose(state.wrench[:3], weight, atol=0.01)
         np.testing.assert_allclose(state.wrench[3:], np.cross(center, weight), atol=0.003)
-
-
-def test_the_force_table_follows_the_law():
-    part = part_of("PE-LD")
-    table = ForceTable(press_force, part)
-    batch = PartBatch.of([part])
-    assert table.at(-1e-4) == 0.0
-    for depth in (3e-6, 1e-4, 7e-4, 5e-3):
-        assert table.at(depth) == pytest.approx(float(press_force(batch, depth)[0]), rel=2e-3, abs=2e-3)
 
 
 def test_a_press_loads_sensor_and_part_alike(world):

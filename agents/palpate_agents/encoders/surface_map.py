@@ -82,9 +82,9 @@ def surface_of(view: PartView, windows: ProbeWindows) -> SurfaceView:
     mean_luma = _sums(cell[kept], luma[kept]) / some
     variance = _sums(cell[kept], luma[kept] ** 2) / some - mean_luma**2
     length, width, height = view.extent_m
-    distance = np.linalg.norm(np.asarray(camera.pose)[:3, 3] - (*view.centroid_m[:2], view.centroid_m[2] + height / 2))
+    top = np.array([*view.centroid_m[:2], view.centroid_m[2] + height / 2])
+    distance = float(np.linalg.norm(np.asarray(camera.pose)[:3, 3] - top))
     expected = length * width / CELLS**2 * camera.fx * camera.fy / distance**2
-    table_m = view.centroid_m[2] - height / 2
     inner_count = _sums(cell[inner])
     holes = _sums(cell[inner], view.pixel_holes[inner])
     usual = float(holes.sum() / max(inner_count.sum(), 1.0)) if inner.any() else view.hole_fraction
@@ -94,10 +94,19 @@ def surface_of(view: PartView, windows: ProbeWindows) -> SurfaceView:
         np.sqrt(np.maximum(variance, 0.0)),
         _sums(cell[kept], luma[kept] > luma[kept].mean() + HIGHLIGHT) / some,
         np.where(inner_count > 0, holes / np.maximum(inner_count, 1.0), usual) * (count > 0),
-        _sums(cell[kept], view.pixels_m[kept, 2] - table_m) / some / max(height, 1e-3),
+        _heights(cell, view, kept) / max(height, 1e-3),
     ]
     values = np.stack(channels, axis=-1).reshape(CELLS, CELLS, len(CHANNELS))
     return SurfaceView(values.astype(np.float32))
+
+
+def _heights(cell: NDArray[np.int64], view: PartView, kept: NDArray[np.bool_]) -> FloatArray:
+    """Mean height over the table in each cell, m: of what depth saw there, of what was assumed where it saw nothing."""
+    over = view.pixels_m[:, 2] - (view.centroid_m[2] - view.extent_m[2] / 2)
+    measured = kept & ~view.pixel_holes
+    count, all_count = _sums(cell[measured]), _sums(cell[kept])
+    seen = _sums(cell[measured], over[measured]) / np.maximum(count, 1.0)
+    return np.where(count > 0, seen, _sums(cell[kept], over[kept]) / np.maximum(all_count, 1.0))
 
 
 def _strays(rgb: FloatArray, inner: NDArray[np.bool_]) -> NDArray[np.bool_]:

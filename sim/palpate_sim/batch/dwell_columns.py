@@ -11,7 +11,7 @@ from palpate_agents.encoders import thermal as encoder
 from palpate_agents.encoders.pads import LATE_S, SETTLED_S
 from palpate_sim.backend import Array, constant, erf, namespace, ndtri
 from palpate_sim.batch.heat_curves import TouchCurves, fall_and_heat, rise_after
-from palpate_sim.batch.pad_memory import BLOCK_KEPT, FACE_KEPT, READING_PERIOD_S, PadMemory, of_pad
+from palpate_sim.batch.pad_memory import BLOCK_KEPT, FACE_KEPT, READING_PERIOD_S, PadMemory, of_pad, square_share
 from palpate_sim.contact import PAD_SIDE_M
 from palpate_sim.keyed import uniform
 from palpate_sim.sensors.heat_contact import clip
@@ -23,7 +23,7 @@ from palpate_sim.sensors.heated_tip import (
     THERMISTOR_NOISE_K,
     TOUCH_DELAY_S,
 )
-from palpate_sim.sensors.spot_optics import PATCH_PIXELS, PIXEL_M, RING_PIXELS, spot_optics
+from palpate_sim.sensors.spot_optics import PATCH_PIXELS, PIXEL_M, RING_PIXELS, ring_mask, spot_optics
 from palpate_sim.sensors.thermal import ARM_GONE_S, SHUTTER_CLOSED_S, SHUTTER_PERIOD_S, THERMAL_PERIOD_S
 
 NAMES = encoder.NAMES
@@ -248,22 +248,18 @@ def pair_columns(values: Array, touch: Readings, base_c: Array, memory: PadMemor
     values[:, COLUMN["pair_part_minus_apparent_k"]] = xp.where(dip > 0.05, own, xp.nan)
 
 
-_RING_M = np.concatenate(
-    [
-        radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        for k, radius in enumerate((0.0089, 0.0109, 0.0125))
-        for angle in [np.pi / 4 * (np.arange(8) + k / 3 + 0.1)]
-    ]
+_STEPS = PIXEL_M * np.arange(-5.0, 6.0)
+_RING = np.flatnonzero(
+    ring_mask(np.hypot(*np.meshgrid(_STEPS, _STEPS)).ravel() / PIXEL_M)  # of the 11 x 11 pixels around a spot
 )
-"""(24, 2) places in the ring around a spot that the encoder looks at, each for as much of its area, m."""
-_PLACES = np.concatenate([np.zeros((1, 2)), _RING_M])
-_BLUR_M2 = 2.0 * 0.3 * PIXEL_M**2
-"""What the camera's optics add to the square of a spread."""
+_BLUR_M2 = 2.0 * 0.4 * PIXEL_M**2
+"""What optics, and squares that are turned, add to the square of a spread; fitted to pictures."""
 
 
-def around(uv_m: Array) -> Array:
-    """(n, 25, 2) places `uv_m` (n, 2) and in the ring around them, m."""
-    return uv_m[:, None, :] + constant(_PLACES, uv_m)
+def around(uv_m: Array) -> tuple[Array, Array]:
+    """(n, 11) rows and columns of the pixels around places `uv_m` (n, 2), m."""
+    steps = constant(_STEPS, uv_m)
+    return uv_m[:, 0:1] + steps, uv_m[:, 1:2] + steps
 
 
 def _noisy_median(values: Array, sigma: Array) -> Array:
@@ -286,7 +282,7 @@ class SpotView(NamedTuple):
     Attributes:
         spot: the parts as met there.
         step: between pad and part, K.
-        warmth: (n, 25) what earlier touches have left at the places `around`, K; None without any.
+        warmth: (n, 11, 11) what earlier touches have left in the pixels `around`, K; None without any.
         netd: noise of a pixel, K.
         asked: between the pad and the part as it was seen, K.
     """
@@ -311,12 +307,12 @@ def spot_columns(values: Array, curves: TouchCurves, view: SpotView, draw: Chanc
     patch = emissivity * ((optics.patch + optics.patch_scatter * draw.place[:, None]) * rise)
     ring = emissivity * ((optics.ring + optics.ring_scatter * draw.ring_place[:, None]) * rise)
     if view.warmth is not None:
-        warm = emissivity * view.warmth
-        half, place = 0.5 * PAD_SIDE_M, xp.abs(constant(_RING_M, first))
-        wide = xp.sqrt(4.0 * view.spot.diffusivity_m2_s * since[:, 2] + _BLUR_M2)[:, None, None]
-        side = 0.5 * (erf((place + half) / wide) - erf((place - half) / wide))
-        own = (emissivity[:, 0] * rise[:, 2])[:, None] * side[..., 0] * side[..., 1]
-        patch, ring = patch + warm[:, :1], _noisy_median(warm[:, 1:] + own, view.netd)[:, None] + 0.0 * ring
+        wide = xp.sqrt(4.0 * view.spot.diffusivity_m2_s * since[:, 2] + _BLUR_M2)[:, None]
+        side = square_share(constant(_STEPS, first)[None, :], wide)
+        seen = emissivity[..., None] * (view.warmth + rise[:, 2, None, None] * side[:, :, None] * side[:, None, :])
+        seen = xp.reshape(seen, (seen.shape[0], -1))
+        patch = patch + emissivity * view.warmth[:, 5, 5][:, None]
+        ring = _noisy_median(seen[:, _RING], view.netd)[:, None] + 0.0 * ring
     grain = (view.netd * PATCH_PIXELS**-0.5)[:, None]
     patch = patch + grain * (draw.patch - draw.base[:, None])
     grain = (view.netd * (1.57 / RING_PIXELS) ** 0.5)[:, None]

@@ -38,14 +38,15 @@ _PULL, _PULL_SCALE = 0.46, 5.0
 """Pixels along the edge pull the part's median towards the table, by this share of the noise at most; fitted too."""
 
 
-def look(whole: Any, devices: Any, ambient_c: Array | float, keys: Array) -> Features:
-    """A thermal picture of untouched parts.
+def look(whole: Any, devices: Any, ambient_c: Array | float, keys: Array, memory: PadMemory | None = None) -> Features:
+    """A thermal picture of parts with the arm away.
 
     Args:
         whole: n parts as seen in the mean; `emissivity_spread` (n,), if there, is the deviation over the surface.
         devices: n sets.
         ambient_c: of the rooms, one or (n,), degrees Celsius.
         keys: (n,) of seed, part and probe.
+        memory: of the warm touches so far, whose spots are in the picture; none if None.
 
     Returns:
         columns of `palpate_agents.encoders.thermal.NAMES`.
@@ -60,9 +61,10 @@ def look(whole: Any, devices: Any, ambient_c: Array | float, keys: Array) -> Fea
     apparent = whole.emissivity * warmer
     uneven = getattr(whole, "emissivity_spread", 0.0) * warmer
     netd = devices.netd_k + 0.0 * warmer
-    pull = _PULL * netd * apparent / (xp.abs(apparent) + _PULL_SCALE * netd)
+    pull = _PULL * netd * apparent / (xp.abs(apparent) + _PULL_SCALE * netd + 1e-9)
     error = noise[:, 0] * (0.1 * netd + 0.002 * xp.abs(apparent))
-    over = xp.sqrt(mixed * apparent**2 + uneven**2) * (1.0 + _SPREAD_SCATTER * noise[:, 1])
+    warm = 0.0 if memory is None else whole.emissivity * memory.unevenness_k(whole)
+    over = xp.sqrt(mixed * apparent**2 + uneven**2 + warm**2) * (1.0 + _SPREAD_SCATTER * noise[:, 1])
     grain = netd * (1.0 + noise[:, 2] * xp.sqrt(0.5 / pixels))
     values = xp.full((warmer.shape[0], len(NAMES)), xp.nan, dtype=warmer.dtype, device=warmer.device)
     values[:, COLUMN["part_minus_ambient_k"]] = apparent - pull + error
@@ -105,8 +107,8 @@ def dwell(
     held_s = draw.between(0, RELEASE_S) + dwell_s
     warmth, later = 0.0 * part_c, None
     if uv_m is not None and bool((memory.heat_j_m2 > 0.0).any()):
-        warmth = memory.warmth_k(spot, uv_m[:, None, :])[:, 0]
-        later = memory.warmth_k(spot, around(uv_m), float(held_s.max()) + 1.0)
+        warmth = memory.warmth_k(spot, uv_m[:, 0:1], uv_m[:, 1:2])[:, 0, 0]
+        later = memory.warmth_k(spot, *around(uv_m), float(held_s.max()) + 1.0)
     step = start_c - part_c - warmth
     curves = touch_curves(spot, devices, pad_index, held_s + TOUCH_DELAY_S)
     offset = of_pad(devices.pad_offset_k, pad_index) if devices.pad_offset_k.ndim == 2 else 0.0

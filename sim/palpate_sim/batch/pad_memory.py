@@ -24,6 +24,12 @@ BLOCK_KEPT = 1.0 - READING_PERIOD_S * (HEATER_GAIN_W_K + BLOCK_LOSS_W_K) / BLOCK
 _BLOCK_TIME_S = -READING_PERIOD_S / log(BLOCK_KEPT)
 
 
+def square_share(offset_m: Array, spread_m: Array) -> Array:
+    """What is left of a pad's flat square, blurred by a spread, at an offset along one of its sides."""
+    half, scale = 0.5 * PAD_SIDE_M, 1.0 / spread_m
+    return 0.5 * (erf((offset_m + half) * scale) - erf((offset_m - half) * scale))
+
+
 class PadMemory(NamedTuple):
     """Of the last touch of each pad; arrays (n, 2) over the pads, NaN where a pad has not touched the part.
 
@@ -86,28 +92,45 @@ class PadMemory(NamedTuple):
         xp = namespace(self.start_c)
         return of_pad(self.block_drop_k, pad_index) * xp.exp(-of_pad(self.since_s, pad_index) / _BLOCK_TIME_S)
 
-    def warmth_k(self, spot: Any, uv_m: Array, later_s: float = 0.0) -> Array:
-        """(n, K) rise that the touches so far have left at places, K.
+    def warmth_k(self, spot: Any, x_m: Array, y_m: Array, later_s: float = 0.0) -> Array:
+        """(n, K, L) rise that the touches so far have left on a grid of places, K.
 
         Args:
             spot: n parts.
-            uv_m: (n, K, 2) places on the part, m.
+            x_m: (n, K) rows of the grid on the part, m.
+            y_m: (n, L) columns of the grid.
             later_s: so long from now.
 
         Each is a square of heat in a half-space, all at once in the middle of its dwell; a thin wall keeps its heat.
         """
-        xp = namespace(uv_m)
+        xp = namespace(x_m)
+        rise, spread = self._spots(spot, later_s)
+        center = xp.where(xp.isnan(self.uv_m), 1.0, self.uv_m)
+        along = square_share(x_m[:, None, :] - center[:, :, None, 0], spread[:, :, None])
+        across = square_share(y_m[:, None, :] - center[:, :, None, 1], spread[:, :, None])
+        return xp.matmul(xp.permute_dims(rise[:, :, None] * along, (0, 2, 1)), across)
+
+    def unevenness_k(self, parts: Any) -> Array:
+        """(n,) standard deviation over the parts' tops that the spots left so far make, K."""
+        xp = namespace(self.since_s)
+        rise, spread = self._spots(parts, 0.0)
+        sigma = (0.5 * spread**2) ** 0.5
+        # the integral over the square of a blurred side
+        ratio = 0.5 * PAD_SIDE_M / sigma
+        side = PAD_SIDE_M * erf(ratio) - 2.0 / np.pi**0.5 * sigma * (1.0 - xp.exp(-ratio * ratio))
+        area = (parts.dimensions_m[:, 0] * parts.dimensions_m[:, 1])[:, None]
+        mean = rise * xp.clip(PAD_SIDE_M**2 / area, 0.0, 1.0)
+        return xp.sqrt(xp.clip(xp.sum(rise**2 * side**2 / area - mean**2, axis=1), 0.0, 1e9))
+
+    def _spots(self, spot: Any, later_s: float) -> tuple[Array, Array]:
+        """(n, 2) rise in the middle of each pad's last spot before it spreads sideways, K, and how far it has, m."""
+        xp = namespace(self.since_s)
         since = self.since_s + later_s + 0.5 * xp.where(xp.isnan(self.dwell_s), 1.0, self.dwell_s)
         effusivity, diffusivity = spot.effusivity_w_s05_m2k[:, None], spot.diffusivity_m2_s[:, None]
         deep = 1.0 / (effusivity * xp.sqrt(xp.pi * since))
         through = xp.sqrt(diffusivity) / (effusivity * wall_m(spot)[:, None])
         loss = erfcx(SURFACE_LOSS_W_M2K * xp.sqrt(since) / effusivity)
-        rise = self.heat_j_m2 * xp.maximum(deep, through) * loss
-        center = xp.where(xp.isnan(self.uv_m), 1.0, self.uv_m)
-        offset = xp.abs(center[:, None, :, :] - uv_m[:, :, None, :])
-        spread, half = xp.sqrt(4.0 * diffusivity * since)[:, None, :, None], 0.5 * PAD_SIDE_M
-        side = 0.5 * (erf((offset + half) / spread) - erf((offset - half) / spread))
-        return xp.sum(rise[:, None, :] * side[..., 0] * side[..., 1], axis=2)
+        return self.heat_j_m2 * xp.maximum(deep, through) * loss, xp.sqrt(4.0 * diffusivity * since)
 
     def touched(self, pad_index: Array, **values: Array) -> PadMemory:
         """With the fields of the pads that touched just now set to (n,) values ((n, 2) for `uv_m`)."""

@@ -1,8 +1,8 @@
 """Features of presses: the controller's forces in closed form, the travel's error with the encoders' covariance.
 
-The force jumps at the touch (the tool brakes), then rises at a constant rate, holds, and falls. Rows around the jump are
-taken one by one, because joint states come at a tenth of the wrench's rate and travel between them is interpolated; the
-ramp is taken at a few forces, each for many rows. The fits of `encoders/tactile.py` are weighted sums over both.
+The force jumps at the touch (the tool brakes), then rises at a constant rate, holds, and falls. Rows around the jump
+are taken one by one, because joint states come at a tenth of the wrench's rate and travel between them is interpolated;
+the ramp is taken at a few forces, each for many rows. The fits of `encoders/tactile.py` are weighted sums over both.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from palpate_sim.batch.robot import (
     TIP_WHITE_M,
     TOOL_MASS_KG,
     ZERO_ERROR_N,
+    draw,
 )
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import PressLaw, law_dent, law_displacement, law_force, press_law
-from palpate_sim.keyed import normal, uniform
 from palpate_sim.motion import PERIOD_S
 from palpate_sim.objects import PartBatch
 from palpate_sim.sensors.encoders import CORRELATION_S
@@ -38,6 +38,8 @@ START_N, MIN_PEAK_N, MIN_ROWS, MIN_FIT_ROWS = 0.1, 0.5, 8.0, 4.0
 LOW_SHARE, HIGH_SHARE, TOP_SHARE, HELD_SHARE = (0.1, 0.45), 0.5, 0.97, 0.9
 RISING, AFTER, SLOW_RISE = 12, 10, 4
 """Rows before and after the end of the jump, and places for the slower rise of soft parts before them."""
+NODES = 6
+"""Joint states around the jump."""
 RAMP = (6, 1, 8)
 """Forces of the ramp below, between and above the ranges of the two stiffnesses."""
 PASSING_N = 0.2
@@ -93,8 +95,9 @@ def press(
     """
     xp = namespace(force_n)
     cosine = xp.cos(tilt_rad)
-    law = _along_approach(press_law(spot), cosine)
-    draws, noise = uniform(keys, "press.control", (4,)), normal(keys, "press.noise", (4,))
+    across = press_law(spot)
+    law = _along_approach(across, cosine)
+    draws, noise = draw(keys, "press", 4, 4 + NODES + 2 * sum(RAMP) + 1)
     most = LIMITS.press_share * LIMITS.force_limit_n
     zero = ZERO_ERROR_N[0] + (ZERO_ERROR_N[1] - ZERO_ERROR_N[0]) * draws[:, 0]
     touch = touch_down(law, zero, draws[:, 1], draws[:, 2])
@@ -111,26 +114,24 @@ def press(
     # the jump is too short to count in full where less is wanted
     found = gain * xp.maximum(wanted, jump - xp.where(wanted < jump, PASSING_N, 0.0)) + PEAK_NOISE_N * noise[:, 0]
     phase = xp.floor(JOINT_PERIOD * draws[:, 3])
-    loading = _loading(law, touch, (early[:, 0], rising), jump, peak, rate, phase, noise[:, 1], keys)
-    # Where the drives take longer than the filter's half window to change the speed, the tool's inertia is in the force.
+    loading = _loading(law, touch, (early[:, 0], rising), jump, peak, rate, phase, noise[:, 1], noise[:, 4:])
+    # Drives that take longer than the filter's half window to change the speed leave the tool's inertia in the force.
     shaken = give * (1.5 * LIMITS.press_rate_n_s) > FILTERED_S * CONTROL_ACCELERATION_M_S2
     cut_short = (deepest < aimed) & (peak < TOOL_MASS_KG * CONTROL_ACCELERATION_M_S2 + LIMITS.contact_threshold_n)
     columns = _fits(loading, gain, found, ~cut_short)
     columns.append(found)
-    columns.append(_creep(law, peak, wanted, rate, hold_s, shaken, noise[:, 2:]))
+    columns.append(_creep(law, peak, wanted, rate, hold_s, shaken, noise[:, 2:4]))
     usable = found >= MIN_PEAK_N
     n = keys.shape[0]
     values = xp.full((n, len(NAMES)), math.nan, dtype=xp.float64, device=force_n.device)
     values[:, FIRST : FIRST + 6] = xp.where(usable[:, None], xp.stack(columns, axis=1), math.nan)
     outcome = xp.full((n,), int(Outcome.SUCCEEDED), dtype=xp.int64, device=force_n.device)
-    return TouchResult(Features(values, 1.0 * usable), peak / cosine, law_dent(press_law(spot), peak / cosine), outcome)
+    return TouchResult(Features(values, 1.0 * usable), peak / cosine, law_dent(across, peak / cosine), outcome)
 
 
 def _along_approach(law: PressLaw, cosine: Array) -> PressLaw:
     """The law between travel and force along an approach that is tilted against the surface's normal."""
-    return PressLaw(
-        law.hertz * cosine**2.5, law.compliance / cosine**2, law.yield_n * cosine, law.flow_m_n / cosine**2
-    )
+    return PressLaw(law.hertz * cosine**2.5, law.compliance / cosine**2, law.yield_n * cosine, law.flow_m_n / cosine**2)
 
 
 def touch_down(law: PressLaw, zero: Array, braking: Array, phase: Array) -> _Touch:
@@ -139,7 +140,8 @@ def touch_down(law: PressLaw, zero: Array, braking: Array, phase: Array) -> _Tou
     Args:
         law: along the approach.
         zero: (n,) error of the controller's zero, N.
-        braking, phase: (n,) in 0..1: of the range of accelerations, and of the row in which the force is over.
+        braking: (n,) 0..1 of the range of accelerations.
+        phase: (n,) 0..1 of the row in which the force gets over the threshold.
     """
     xp = namespace(zero)
     low, high = BALL_ACCELERATION_M_S2
@@ -165,7 +167,7 @@ def _loading(
     rate: Array,
     phase: Array,
     last: Array,
-    keys: Array,
+    noise: Array,
 ) -> _Loading:
     """Force and travel from the touch to the end of the ramp.
 
@@ -173,11 +175,12 @@ def _loading(
         law: along the approach.
         touch: how the jump went.
         rise: (n,) travel m in the first of the rows before the detection, and (n, RISING) forces in them.
-        jump, peak: (n,) force N after the jump, and in the end.
+        jump: (n,) force after the jump, N.
+        peak: (n,) force in the end, N.
         rate: (n,) N/s.
         phase: (n,) rows since the last joint state at the detection.
         last: (n,) a normal number for the last travel.
-        keys: (n,) int64.
+        noise: (n, NODES + 2 sum(RAMP) + 1) normal numbers for all other travels.
     """
     xp = namespace(jump)
     wide = law.column()
@@ -191,7 +194,7 @@ def _loading(
     first_m, rising = rise
     late = column(jump) + column(pace) * constant(np.arange(AFTER), jump)[None, :]
     force = xp.concat([rising, late], axis=1)
-    travel = _interpolated(law, touch, jump, rate, row, phase, keys)
+    travel = _interpolated(law, touch, jump, rate, row, phase, noise[:, :NODES])
     seen = (force > START_N) & (force <= column(end))
     first = force[:, :RISING] <= START_N
     # the last row that carries nothing yet begins the loading
@@ -214,7 +217,7 @@ def _loading(
         weights.append(column(step / pace) + 0.0 * forces[-1])
     ramp, ramp_weight = xp.concat(forces, axis=1), xp.concat(weights, axis=1)
     times = xp.maximum(ramp - column(jump), 0.0) / column(rate)
-    slow, white = _wander(times, keys)
+    slow, white = _wander(times, noise[:, NODES:])
     error = slow + TIP_WHITE_M * xp.clip(FIT_ROWS / xp.sqrt(ramp_weight + 1e-9), 0.0, INTERPOLATED) * white
     ramp_travel = law_displacement(wide, ramp) + error
     last_m = law_displacement(law, xp.maximum(end, jump)) + slow[:, -1] + INTERPOLATED * TIP_WHITE_M * last
@@ -227,19 +230,18 @@ def _loading(
 
 
 def _interpolated(
-    law: PressLaw, touch: _Touch, jump: Array, rate: Array, row: Array, phase: Array, keys: Array
+    law: PressLaw, touch: _Touch, jump: Array, rate: Array, row: Array, phase: Array, noise: Array
 ) -> Array:
     """(n, P) travel in rows around the touch (the detection is row 0), between joint states, with their noise."""
     xp = namespace(jump)
-    nodes = constant(np.arange(-2, 4) * JOINT_PERIOD, jump)[None, :] - phase[:, None]
+    nodes = constant((np.arange(NODES) - 2) * JOINT_PERIOD, jump)[None, :] - phase[:, None]
     after = law_displacement(law, jump + rate * (JOINT_PERIOD * PERIOD_S)) - touch.stop_m
     moved = xp.clip(nodes, 0.0, 1e9)
     slower = xp.minimum(moved, (touch.rows - 1.0)[:, None])
     approach = touch.row_m[:, None] * (xp.minimum(nodes, 0.0 * nodes) + slower)
     braked = 0.5 * touch.brake_m[:, None] * slower * (slower + 1.0)
     climbed = xp.maximum(nodes - touch.rows[:, None], 0.0) * (after / JOINT_PERIOD)[:, None]
-    error = TIP_WHITE_M * normal(keys, "press.touch", (nodes.shape[1],))
-    true = touch.detected_m[:, None] + approach - braked + climbed + error
+    true = touch.detected_m[:, None] + approach - braked + climbed + TIP_WHITE_M * noise
     place = xp.clip((row - nodes[:, :1]) / JOINT_PERIOD, 0.0, nodes.shape[1] - 1.001)
     low = xp.floor(place)
     share = place - low
@@ -249,14 +251,13 @@ def _interpolated(
     return flat[index] * (1.0 - share) + flat[index + 1] * share
 
 
-def _wander(times: Array, keys: Array) -> tuple[Array, Array]:
+def _wander(times: Array, draws: Array) -> tuple[Array, Array]:
     """Slow error of the tip, m, at ascending times (n, P) s, 0 at time 0; and as many white numbers.
 
     Travel counts from the touch, so that the error then cancels.
     """
     xp = namespace(times)
     count = times.shape[1]
-    draws = normal(keys, "press.encoders", (2 * count + 1,))
     grown = xp.exp(times / CORRELATION_S)
     square = grown**2
     before = xp.concat([xp.ones_like(square[:, :1]), square[:, :-1]], axis=1)
@@ -302,9 +303,7 @@ def _fits(loading: _Loading, gain: Array, peak: Array, usable: Array) -> list[Ar
     return result
 
 
-def _creep(
-    law: PressLaw, peak: Array, held: Array, rate: Array, hold_s: Array, shaken: Array, noise: Array
-) -> Array:
+def _creep(law: PressLaw, peak: Array, held: Array, rate: Array, hold_s: Array, shaken: Array, noise: Array) -> Array:
     """(n,) travel while the force is held, um: of the controller, of the encoders, and where unloading begins."""
     xp = namespace(peak)
     fall = 1.5 * LIMITS.press_rate_n_s

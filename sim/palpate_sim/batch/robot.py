@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from palpate_sim.backend import Array, ndtri
+from palpate_sim.keyed import uniform
 from palpate_sim.motion import MotionLimits
 from palpate_sim.sensors.encoders import SLOW_RAD, WHITE_RAD
 
@@ -18,3 +20,9 @@ BALL_ACCELERATION_M_S2 = (2.4, 2.7)
 """What the joints allow along the approach over the middle of the table (`ToolLine.limit`); sets its speed."""
 ZERO_ERROR_N = (0.06, 0.16)
 """Rest of the quick approach's braking in the controller's zero, seen in the cell: it presses so much less."""
+
+
+def draw(keys: Array, name: str, uniforms: int, normals: int) -> tuple[Array, Array]:
+    """(n, uniforms) numbers in 0..1 and (n, normals) standard normal ones that belong to the keys, in one go."""
+    numbers = uniform(keys, name, (uniforms + normals,))
+    return numbers[:, :uniforms], ndtri(numbers[:, uniforms:])

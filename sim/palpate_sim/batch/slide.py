@@ -8,12 +8,11 @@ from palpate_agents.encoders.tactile import NAMES, SETTLE_SAMPLES
 from palpate_agents.observation import Outcome
 from palpate_sim.backend import Array, namespace
 from palpate_sim.batch.features import Features, TouchResult
-from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, TOOL_MASS_KG, ZERO_ERROR_N
+from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, TOOL_MASS_KG, ZERO_ERROR_N, draw
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import law_dent, law_displacement, law_force, press_law
 from palpate_sim.friction import ROUGH_SHARE, friction_coefficient, stribeck_rise
 from palpate_sim.guarded import SLIDE_ACCELERATION_M_S2
-from palpate_sim.keyed import normal, uniform
 from palpate_sim.motion import PERIOD_S
 from palpate_sim.objects import PartBatch
 
@@ -26,6 +25,7 @@ FREE_ROWS = 110.0
 """Rows before the touch that tell the tool's weight, seen in the windows."""
 DRIFT_N = 0.0015
 """Of the wrench since the touch (`wrench.DRIFT_PER_SQRT_S`)."""
+MOST_N = LIMITS.slide_share * LIMITS.force_limit_n
 MEDIAN = 1.2533
 """Standard error of a median over that of a mean."""
 HANN_LINE = (0.0597, 0.0133, 0.0033)
@@ -42,15 +42,15 @@ def slide(
     Args:
         spot: what the ball meets.
         devices: n sets.
-        force_n: (n,) wanted normal force; 0: the arm's default. At most half of the force limit.
+        force_n: (n,) wanted normal force; 0: the arm's default. Never above its share of the force limit.
         speed_m_s: (n,) of the slide; at most three times the arm's default.
         distance_m: (n,) of the slide.
         keys: (n,) int64, of these slides.
     """
     xp = namespace(force_n)
-    draws, noise = uniform(keys, "slide.control", (4,)), normal(keys, "slide.noise", (5,))
+    draws, noise = draw(keys, "slide", 4, 5)
     zero = ZERO_ERROR_N[0] + (ZERO_ERROR_N[1] - ZERO_ERROR_N[0]) * draws[:, 0]
-    wanted = xp.minimum(xp.where(force_n > 0.0, force_n, LIMITS.slide_force_n), 0.5 * LIMITS.force_limit_n)
+    wanted = xp.minimum(xp.where(force_n > 0.0, force_n, LIMITS.slide_force_n), MOST_N)
     law = press_law(spot)
     touched_m = law_displacement(law, xp.maximum(LIMITS.contact_threshold_n - zero, 0.0))
     force = xp.minimum(xp.maximum(wanted - zero, 0.0), law_force(law, touched_m + LIMITS.press_depth_m))
@@ -82,11 +82,14 @@ def slide(
     found = _frequency(frequency, friction * (height + stick / math.pi), white, rows, trend, draws[:, 2], noise[:, 4])
     normal_n = devices.force_gain * force + devices.force_noise_n * (MEDIAN / root) * noise[:, 1]
     columns = [median, slope / xp.maximum(median, SMALLEST_FRICTION), ripple / shared, xp.log10(found), normal_n]
-    usable = (rows >= MIN_ROWS) & (force > 0.3)
+    # friction counts for the force limit, which it reaches as soon as the tool moves
+    whole = force * xp.sqrt(1.0 + (friction * (1.0 + height + 0.5 * stick)) ** 2)
+    limited = whole + 2.0 * devices.force_noise_n > LIMITS.force_limit_n
+    usable = (rows >= MIN_ROWS) & (force > 0.3) & ~limited
     n = keys.shape[0]
     values = xp.full((n, len(NAMES)), math.nan, dtype=xp.float64, device=force_n.device)
     values[:, FIRST : FIRST + 5] = xp.where(usable[:, None], xp.stack(columns, axis=1), math.nan)
-    outcome = xp.full((n,), int(Outcome.SUCCEEDED), dtype=xp.int64, device=force_n.device)
+    outcome = xp.where(limited, int(Outcome.FORCE_LIMIT), int(Outcome.SUCCEEDED))
     return TouchResult(Features(values, 1.0 * usable), force, law_dent(law, force), outcome)
 
 
@@ -133,11 +136,13 @@ def _frequency(
     """(n,) Hz of the strongest bin above 3 Hz: that of the ripple unless the noise or the braking has a higher one.
 
     Args:
-        true_hz, height: of the ripple.
+        true_hz: of the ripple.
+        height: of the ripple.
         white: standard deviation of a row.
         rows: how many.
         trend: slope that was taken off over all rows, and what the braking leaves at low frequencies, in rows.
-        pick, lift: a uniform and a normal number.
+        pick: a uniform number, for the noise.
+        lift: a normal number, for the ripple.
     """
     xp = namespace(true_hz)
     many = xp.maximum(rows, MIN_ROWS)
@@ -162,4 +167,3 @@ def _frequency(
 
 def _fraction(x: Array) -> Array:
     return x - namespace(x).floor(x)
-

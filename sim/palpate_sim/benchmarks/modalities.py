@@ -143,7 +143,7 @@ def bench_modalities(
 
 
 def test_sets(library: PartLibrary, seed: int, first: int, count: int) -> dict[str, ProbedParts]:
-    """New parts: of the mix, each condition, a shifted spectrometer, later lots, and equally painted and shaped ones."""
+    """New parts: mix, each condition, a shifted spectrometer, later lots, and equally painted and shaped ones."""
     sets = {"mix": probe_parts(library, seed, range(first, first + count))}
     for number, condition in enumerate(CONDITIONS[:-1], start=1):
         start = first + number * count

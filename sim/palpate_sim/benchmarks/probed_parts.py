@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from palpate_agents.encoders.visual import features_of_view
 from palpate_sim.batch import heat, light, touch, vision
 from palpate_sim.batch.heat import PadMemory
+from palpate_sim.batch.sizes import seen_size
 from palpate_sim.devices import draw_device_batch
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import PartLibrary
@@ -62,7 +63,8 @@ def probe_parts(
 
     Args:
         library: geometry.
-        seed, indices: which parts.
+        seed: of the parts.
+        indices: which of them.
         condition: this one instead of the mix.
         shift_nm: wavelength shift of every spectrometer instead of a drawn one.
         intact_paint: opaque paint without a bare patch, and the same shapes for every material.
@@ -103,6 +105,7 @@ def _probe_chunk(
         places = (uniform(keys, f"place {name}", (2,)) - 0.5) * PLACE_SHARE * batch.dimensions_m[:, :2]
         return spot_batch(batch, maps, places, radius_m)
 
+    extent_m, volume_m3 = seen_size(rows, batch.transparency, combine(keys, "look"))
     view = vision.surface_view(batch, maps, rows, devices, combine(keys, "look"))
     found = {
         "press": touch.press(
@@ -112,8 +115,10 @@ def _probe_chunk(
         "slide": touch.slide(
             at("slide", 5e-4), devices, zeros + SLIDE_N, zeros + SLIDE_M_S, zeros + SLIDE_M, combine(keys, "slide")
         ).features,
-        "lift": touch.lift(batch, devices, rows.seen_volume_m3, np.ones(count, bool), combine(keys, "lift")).features,
-        "nir": light.spectrum(at("nir", spot_radius_m(STANDOFF_M)), devices, zeros + STANDOFF_M, zeros, combine(keys, "nir")),
+        "lift": touch.lift(batch, devices, volume_m3, np.ones(count, bool), combine(keys, "lift")).features,
+        "nir": light.spectrum(
+            at("nir", spot_radius_m(STANDOFF_M)), devices, zeros + STANDOFF_M, zeros, combine(keys, "nir")
+        ),
     }
     memory = PadMemory.fresh(count)
     for name, pad in (("dwell_hot", 1), ("dwell_warm", 0)):
@@ -124,6 +129,6 @@ def _probe_chunk(
     features = {name: np.asarray(one.values, float) for name, one in found.items()}
     look = heat.look(whole_part(batch, maps), devices, ambient, combine(keys, "thermal look"))
     features["thermal_look"] = np.asarray(look.values, float)
-    features["vision"] = np.asarray(features_of_view(view, rows.seen_extent_m, rows.seen_volume_m3), float)
+    features["vision"] = np.asarray(features_of_view(view, extent_m, volume_m3), float)
     features["inductive"] = np.asarray(light.inductive(at("inductive", 0.004), devices, combine(keys, "inductive")))
     return ProbedParts(batch.material, batch.condition, features)

@@ -49,9 +49,7 @@ def _tables() -> np.ndarray:
         shift, angle = rng.uniform(-0.5, 0.5, 2), rng.uniform(0.0, np.pi)
         x, y = (column - shift[0]) * PIXEL_M, (row - shift[1]) * PIXEL_M
         distance = np.hypot(x, y) / PIXEL_M
-        radius = 0.8 * PAD_HALF_M / PIXEL_M
-        patch = distance <= max(radius, 0.71)
-        ring = (distance > 1.6 * radius) & (distance <= 2.4 * radius + 0.71)
+        patch, ring = distance <= 0.8 * PAD_HALF_M / PIXEL_M, ring_mask(distance)
         along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
         for k, spread in enumerate(np.exp(_LOG_SPREAD)):
             under = np.mean(square_profile(inside, spread)) ** 2
@@ -59,6 +57,12 @@ def _tables() -> np.ndarray:
             shape = convolve1d(convolve1d(shape, BLUR, axis=0, mode="nearest"), BLUR, axis=1, mode="nearest")
             seen[:, k, place] = shape[patch].mean(), np.median(shape[ring])
     return np.ascontiguousarray(np.concatenate([seen.mean(axis=2), seen.std(axis=2)]).T)
+
+
+def ring_mask(distance: np.ndarray) -> np.ndarray:
+    """Pixels of the ring around the footprint, by their distance from its middle in pixels."""
+    radius = 0.8 * PAD_HALF_M / PIXEL_M
+    return (distance > 1.6 * radius) & (distance <= 2.4 * radius + 0.71)
 
 
 def square_profile(offset_m: np.ndarray, spread_m: float) -> np.ndarray:

@@ -152,9 +152,7 @@ class GuardedLoop:
         self.anchor_travel = np.where(anchor, self.travel, self.anchor_travel)
         self.anchor_force = np.where(anchor, self.measured, self.anchor_force)
 
-    def hold(
-        self, force_n: ArrayLike, seconds: ArrayLike, rate_n_s: float, depth_m: float
-    ) -> NDArray[np.int64]:
+    def hold(self, force_n: ArrayLike, seconds: ArrayLike, rate_n_s: float, depth_m: float) -> NDArray[np.int64]:
         """Ramp to a force and hold it; returns the (N,) row at which each was done.
 
         Args:
@@ -248,7 +246,5 @@ class GuardedLoop:
         left_out = sum(np.clip(ended - done, 0, until - done) for done, until in self._waits)
         rows = np.minimum(source, self.row - 1)
         parts = np.arange(self.count)
-        travel, true, tangential, along = (
-            np.stack(column)[rows, parts] for column in zip(*self._rows, strict=True)
-        )
+        travel, true, tangential, along = (np.stack(column)[rows, parts] for column in zip(*self._rows, strict=True))
         return Track(travel, true, tangential, along, touched, ended - left_out, self.limited)

@@ -7,14 +7,12 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Outcome, ProbeExecution, ProbeWindows
 from palpate_sim.contact import PAD_SIDE_M
-from palpate_sim.geometry import quaternion_matrix
 from palpate_sim.guarded import approach_speed
 from palpate_sim.motion import PERIOD_S
 from palpate_sim.sensors import rgbd, thermal
 from palpate_sim.sensors.heat_contact import PAD_RADIUS_M, contact_resistance
 from palpate_sim.sensors.heated_tip import APPROACH_S, HEATER_PERIOD_S, RELEASE_S, TOUCH_DELAY_S
 from palpate_sim.sensors.thermal import ARM_GONE_S, THERMAL_PERIOD_S
-from palpate_sim.surface import draw_surface_maps, spot_batch
 from palpate_sim.training.scene_of_part import PartScene
 from palpate_sim.training.touch_windows import PAD_ACCELERATION_M_S2, Contact, ToolGeometry, add_joints, execution_of
 
@@ -29,7 +27,7 @@ def thermal_pictures(
     The camera has been on for a while of its own, so that its shutter closes at any time.
     """
     pictures = scene.pictures
-    emissivity = rgbd.pixel_emissivity(scene.part, draw_surface_maps(scene.batch), pictures.thermal_places_m)
+    emissivity = rgbd.pixel_emissivity(scene.part, scene.maps, pictures.thermal_places_m)
     clear = np.zeros_like(pictures.thermal_mask)
     on_s = thermal.SHUTTER_PERIOD_S * (1.0 + scene.part.seed % 997 / 997)
     frames: list[NDArray[np.float32]] = []
@@ -56,8 +54,7 @@ def dwell_window(contact: Contact, geometry: ToolGeometry) -> tuple[ProbeExecuti
     touch_s, pad = scene.time_s - TOUCH_DELAY_S, goal.pad_index
     dwell = (goal.dwell_s or limits.dwell_s) + float(scene.rng.uniform(*RELEASE_S))
     point = contact.hit.point
-    place = quaternion_matrix(scene.pose.orientation).T @ (point - np.asarray(scene.pose.position))
-    spot = spot_batch(scene.batch, draw_surface_maps(scene.batch), place[None, :2], PAD_RADIUS_M)
+    spot = scene.spot(point, PAD_RADIUS_M)
     warmth = thermal.warmth_at(point, spot, scene.spots, touch_s, scene.devices)
     mark = thermal.WarmSpot(
         _point(point), touch_s, dwell + TOUCH_DELAY_S, float(scene.heater.face_c[pad]) - warmth, pad,

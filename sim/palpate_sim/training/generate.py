@@ -4,6 +4,8 @@ Pictures come from the cell's renderer without the arm, everything else from the
 cell cuts them, goals chosen and features extracted by the agent's own code. What is left out: the arm's dynamics,
 parts that move under the tool or slip in the hand, and parts that touch each other.
 
+Parts, their surfaces and their rooms are those that the batched cell draws for the same seed and number (`draw_set`).
+
     generate(20_000, seed=1, workers=2, out=Path("perception.npz"))
 """
 
@@ -12,23 +14,27 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palpate_agents.encoders.features import FEATURE_VERSION, FeatureConfig, extract
 from palpate_agents.errors import ConfigError, DataError
 from palpate_agents.observation import Primitive, ProbeExecution, ProbeFeatures, ProbeGoal, ProbeWindows
 from palpate_agents.probing.spots import SpotChooser
-from palpate_sim.objects import AMBIENT_C, Part, draw_devices, draw_part
+from palpate_sim.keyed import keys_of, uniform
+from palpate_sim.library import placement
+from palpate_sim.objects import AMBIENT_C, Part, PartBatch, draw_devices, draw_parts
 from palpate_sim.planning import Planner
 from palpate_sim.randomisation import CONDITION_MIX, randomisation_hash
 from palpate_sim.rendering import PartRenderer
 from palpate_sim.training.dwell_windows import dwell_window
+from palpate_sim.training.mark_windows import SURFACE_PRIMITIVES, leave_marks, surface_window
 from palpate_sim.training.perception_data import PerceptionData
-from palpate_sim.training.scene_of_part import PartScene
+from palpate_sim.training.scene_of_part import Hit, PartScene
 from palpate_sim.training.still_windows import lift_window, look_window
 from palpate_sim.training.touch_windows import (
     Contact,
@@ -41,7 +47,7 @@ from palpate_sim.training.touch_windows import (
     window_of,
 )
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised with every change of what a probe's window contains."""
 
 SEQUENCE: tuple[tuple[Primitive, int], ...] = (
@@ -53,8 +59,13 @@ SEQUENCE: tuple[tuple[Primitive, int], ...] = (
     (Primitive.LIFT, 0),
     (Primitive.DWELL, 0),
     (Primitive.LOOK, 0),
+    (Primitive.WIPE, 0),
+    (Primitive.LOOK, 0),
+    (Primitive.SCRATCH, 0),
+    (Primitive.LOOK, 0),
 )
-"""Primitive and pad, in the order done. The last look takes its spectrum close to a spot on the part."""
+"""Primitive and pad, in the order done. The first look takes its spectrum where the part is believed to lie, the others
+close to a spot: the best one on the part, then what was wiped, then what was scratched."""
 
 PROPERTY_NAMES = (
     "log10_effusivity_w_s05_m2_k", "restitution", "log10_stiffness_pa", "log10_density_kg_m3", "friction",
@@ -71,13 +82,36 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ShardJob:
-    """Parts `first` to `first + count - 1` of a data set."""
+    """Parts `first` to `first + count - 1` of a data set.
+
+    Attributes:
+        settled: each part lies where its geometry lies in the part library instead of anywhere.
+    """
 
     seed: int
     first: int
     count: int
     mix: str
     path: Path
+    settled: bool = False
+
+
+@dataclass
+class ProbedScene:
+    """A part after its probes.
+
+    Attributes:
+        scene: the part, its place and devices.
+        features: of each probe that was done.
+        goals, hits: what was wanted, and what was met (None for a look, a lift or a miss), of the same probes.
+        numbers: their places in SEQUENCE.
+    """
+
+    scene: PartScene
+    features: list[ProbeFeatures] = field(default_factory=list)
+    goals: list[ProbeGoal] = field(default_factory=list)
+    hits: list[Hit | None] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
 
 
 def truth_of(part: Part) -> list[float]:
@@ -91,11 +125,23 @@ def truth_of(part: Part) -> list[float]:
     ]
 
 
+def draw_set(seed: int, indices: Sequence[int] | range, mix: str = "mix") -> tuple[PartBatch, NDArray[np.float64]]:
+    """Parts of a data set and (N,) temperatures of their rooms, as the batched cell draws them.
+
+    Args:
+        seed: of the data set.
+        indices: numbers of the parts.
+        mix: shares of conditions.
+    """
+    keys = keys_of(seed, np.asarray(indices))
+    ambient_c = AMBIENT_C + AMBIENT_SPREAD_K * (2.0 * uniform(keys, "ambient") - 1.0)
+    return draw_parts(keys, mix=mix, ambient_c=ambient_c), ambient_c
+
+
 def part_of(seed: int, index: int, mix: str = "mix") -> tuple[Part, float]:
     """Part number `index` of a data set and its room's temperature: any part can be drawn again."""
-    rng = np.random.default_rng([seed, 1, index])
-    ambient_c = AMBIENT_C + float(rng.uniform(-AMBIENT_SPREAD_K, AMBIENT_SPREAD_K))
-    return draw_part(rng, index, mix=mix, ambient_c=ambient_c), ambient_c
+    batch, ambient_c = draw_set(seed, [index], mix)
+    return batch.part(0, index), float(ambient_c[0])
 
 
 class ShardMaker:
@@ -113,37 +159,49 @@ class ShardMaker:
 
     def make(self, job: ShardJob) -> PerceptionData:
         """Features of every probe of the shard's parts."""
-        rng = np.random.default_rng([job.seed, 2, job.first])
-        scenes = [self._scene(job, job.first + k) for k in range(job.count)]
-        features: list[list[ProbeFeatures]] = [[] for _ in scenes]
-        for number, (primitive, pad) in enumerate(SEQUENCE):
-            for index, execution, windows in self._probe(scenes, primitive, pad, number, rng):
-                scene = scenes[index]
-                scene.context = scene.context.after(execution, windows)
-                features[index].append(extract(execution, windows, scene.context))
-                scene.history.append(execution)
+        done = self.probe(job)
+        scenes, features = [one.scene for one in done], [one.features for one in done]
         origin = origin_of(job.seed, job.mix)
         labels = [(f"{job.seed}_{scene.part.part_id}", scene.part.material, scene.part.condition) for scene in scenes]
         properties = np.array([truth_of(scene.part) for scene in scenes])
         data = PerceptionData.of(labels, features, PROPERTY_NAMES, properties, self.config, origin)
         return _padded(data, len(SEQUENCE))
 
+    def probe(self, job: ShardJob) -> list[ProbedScene]:
+        """Does all probes on the shard's parts."""
+        rng = np.random.default_rng([job.seed, 2, job.first])
+        done = [ProbedScene(self._scene(job, job.first + k)) for k in range(job.count)]
+        for number, (primitive, pad) in enumerate(SEQUENCE):
+            goals = [self._goal(one.scene, primitive, pad, number) for one in done]
+            for index, hit, execution, windows in self._probe([one.scene for one in done], goals, primitive, rng):
+                scene, goal = done[index].scene, goals[index]
+                assert goal is not None
+                if hit is not None:
+                    leave_marks(Contact(scene, goal, hit), execution)
+                scene.context = scene.context.after(execution, windows)
+                done[index].features.append(extract(execution, windows, scene.context))
+                scene.history.append(execution)
+                done[index].goals.append(goal)
+                done[index].hits.append(hit)
+                done[index].numbers.append(number)
+        return done
+
     def _scene(self, job: ShardJob, index: int) -> PartScene:
         part, ambient_c = part_of(job.seed, index, job.mix)
         devices = draw_devices(np.random.default_rng([job.seed, 3, index // PARTS_PER_DEVICE]))
         rng = np.random.default_rng([job.seed, 4, index])
-        return PartScene.of(part, devices, ambient_c, self.renderer, rng, self.config)
+        place = placement(part.geometry_class, part.geometry_id) if job.settled else None
+        return PartScene.of(part, devices, ambient_c, self.renderer, rng, self.config, place)
 
     def _probe(
-        self, scenes: list[PartScene], primitive: Primitive, pad: int, number: int, rng: np.random.Generator
-    ) -> Iterator[tuple[int, ProbeExecution, ProbeWindows]]:
+        self, scenes: list[PartScene], goals: list[ProbeGoal | None], primitive: Primitive, rng: np.random.Generator
+    ) -> Iterator[tuple[int, Hit | None, ProbeExecution, ProbeWindows]]:
         """Windows of one probe on every part that offers a place for it."""
-        goals = [self._goal(scene, primitive, pad, number) for scene in scenes]
         if primitive in (Primitive.LOOK, Primitive.LIFT):
             make = look_window if primitive is Primitive.LOOK else lift_window
             for index, goal in enumerate(goals):
                 if goal is not None:
-                    yield index, *make(scenes[index], goal, self.geometry)
+                    yield index, None, *make(scenes[index], goal, self.geometry)
             return
         contacts: list[tuple[int, Contact]] = []
         for index, goal in enumerate(goals):
@@ -151,27 +209,28 @@ class ShardMaker:
                 continue
             hit = scenes[index].meet(goal)
             if hit is None:
-                yield index, *missed(scenes[index], goal)
+                yield index, None, *missed(scenes[index], goal)
             else:
                 contacts.append((index, Contact(scenes[index], goal, hit)))
-        if contacts:
-            yield from self._touch(primitive, contacts, rng)
+        windows = self._touch(primitive, [contact for _, contact in contacts], rng) if contacts else iter(())
+        for (index, contact), (execution, window) in zip(contacts, windows, strict=True):
+            yield index, contact.hit if execution.contact_time_ns else None, execution, window
 
     def _touch(
-        self, primitive: Primitive, contacts: list[tuple[int, Contact]], rng: np.random.Generator
-    ) -> Iterator[tuple[int, ProbeExecution, ProbeWindows]]:
-        only = [contact for _, contact in contacts]
-        if primitive is Primitive.DWELL:
-            for index, contact in contacts:
-                yield index, *dwell_window(contact, self.geometry)
+        self, primitive: Primitive, contacts: list[Contact], rng: np.random.Generator
+    ) -> Iterator[tuple[ProbeExecution, ProbeWindows]]:
+        if primitive is Primitive.DWELL or primitive in SURFACE_PRIMITIVES:
+            one = dwell_window if primitive is Primitive.DWELL else surface_window
+            for contact in contacts:
+                yield one(contact, self.geometry)
         elif primitive is Primitive.TAP:
-            for (index, contact), burst in zip(contacts, taps(only, self.geometry, rng), strict=True):
-                yield index, *tap_window(contact, burst, self.geometry)
+            for contact, burst in zip(contacts, taps(contacts, self.geometry, rng), strict=True):
+                yield tap_window(contact, burst, self.geometry)
         else:
             tracks = press_tracks if primitive is Primitive.PRESS else slide_tracks
-            track = tracks(only, self.geometry, rng)
-            for k, (index, contact) in enumerate(contacts):
-                yield index, *window_of(contact, track, k, self.geometry)
+            track = tracks(contacts, self.geometry, rng)
+            for k, contact in enumerate(contacts):
+                yield window_of(contact, track, k, self.geometry)
 
     def _goal(self, scene: PartScene, primitive: Primitive, pad: int, number: int) -> ProbeGoal | None:
         """As the agent's: a first look at the nominal place, then spots on the part that was seen."""
@@ -180,7 +239,24 @@ class ShardMaker:
             return ProbeGoal(Primitive.LOOK, scene.nominal_m)
         if view is None or not view.found or view.touching:
             return None
-        return SpotChooser(view, scene.history).goal(primitive, pad)
+        chooser = SpotChooser(view, scene.history)
+        if primitive in SURFACE_PRIMITIVES:
+            slide = chooser.goal(Primitive.SLIDE)
+            return None if slide is None else replace(slide, primitive=primitive)
+        last = scene.history[-1]
+        if primitive is Primitive.LOOK and last.primitive in SURFACE_PRIMITIVES and last.contact_time_ns:
+            return _along(last, chooser.goal(Primitive.SLIDE))
+        return chooser.goal(primitive, pad)
+
+
+def _along(last: ProbeExecution, slide: ProbeGoal | None) -> ProbeGoal:
+    """A look at the middle of what was wiped or scratched; `slide` is the goal that it followed."""
+    angle = 0.0 if slide is None else slide.slide_angle_rad
+    x, y, z = last.contact_point_m
+    half, normal = 0.5 * last.slide_distance_m, last.contact_normal
+    across, along = half * float(np.cos(angle)), half * float(np.sin(angle))
+    height = z - (across * normal[0] + along * normal[1]) / normal[2]
+    return ProbeGoal(Primitive.LOOK, (x + across, y + along, height), normal)
 
 
 def _padded(data: PerceptionData, probes: int) -> PerceptionData:

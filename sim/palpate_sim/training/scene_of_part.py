@@ -80,11 +80,13 @@ class PartScene:
     @staticmethod
     def of(
         part: Part, devices: DeviceDraw, ambient_c: float, renderer: PartRenderer, rng: np.random.Generator,
-        config: FeatureConfig,
+        config: FeatureConfig, place: tuple[float, float, float] | None = None,
     ) -> PartScene:  # fmt: skip
-        """Lays a part where the feeder lays parts."""
-        x, y = rng.uniform(*PLACE_X_M), rng.uniform(*PLACE_Y_M)
-        pose = resting_pose(part, x, y, rng.uniform(-np.pi, np.pi))
+        """Lays a part where the feeder lays parts, or at a `place`: x, y in m and yaw in rad."""
+        x, y, yaw = rng.uniform(*PLACE_X_M), rng.uniform(*PLACE_Y_M), rng.uniform(-np.pi, np.pi)
+        if place is not None:
+            x, y, yaw = place
+        pose = resting_pose(part, x, y, yaw)
         error = rng.uniform(-NOMINAL_ERROR_M, NOMINAL_ERROR_M, 2)
         nominal = (float(x + error[0]), float(y + error[1]), 0.0)
         context = PartContext(config=config, region=region_around(nominal))

@@ -9,7 +9,6 @@ from palpate_agents.observation import Outcome, Primitive, ProbeExecution, Probe
 from palpate_sim.motion import PERIOD_S
 from palpate_sim.planning import HOME
 from palpate_sim.sensors import rgbd
-from palpate_sim.surface_maps import draw_surface_maps
 from palpate_sim.training.dwell_windows import thermal_pictures
 from palpate_sim.training.scene_of_part import PartScene
 from palpate_sim.training.spectrum_windows import spectrum_of
@@ -27,7 +26,7 @@ def look_window(scene: PartScene, goal: ProbeGoal, geometry: ToolGeometry) -> tu
     """Pictures of the part with the arm away, and a spectrum before them."""
     start = scene.time_s
     pictures, devices, rng = scene.pictures, scene.devices, scene.rng
-    looks = [rgbd.pixel_look(scene.part, draw_surface_maps(scene.batch), pictures.mask, pictures.places_m)]
+    looks = [rgbd.pixel_look(scene.part, scene.maps, pictures.mask, pictures.places_m)]
     depth = rgbd.depth_picture(pictures.depth_m, looks, devices, rng)
     windows = ProbeWindows(
         color=rgbd.color_picture(rgbd.dress(pictures.shade, looks), devices, rng),

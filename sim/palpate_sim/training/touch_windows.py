@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame, Outcome, Primitive, ProbeExecution, ProbeGoal, ProbeWindows, TapBurst
+from palpate_sim.batch.robot import BALL_ACCELERATION_M_S2, JOINT_PERIOD, ZERO_ERROR_N
 from palpate_sim.contact import (
     BURST_RATE_HZ,
     TIP_MASS_KG,
@@ -17,25 +18,21 @@ from palpate_sim.contact import (
     slide_force,
     tap_burst,
 )
-from palpate_sim.geometry import quaternion_matrix
 from palpate_sim.kinematics import Chain
 from palpate_sim.motion import PERIOD_S, MotionLimits
 from palpate_sim.objects import PartBatch
 from palpate_sim.planning import HOME, TOOL_POSTURE, Planner
-from palpate_sim.surface import draw_surface_maps, spot_batch
+from palpate_sim.surface import SurfaceMaps, spot_batch
 from palpate_sim.training.contact_loops import GuardedLoop, Track
 from palpate_sim.training.scene_of_part import Hit, PartScene
 
 Array = NDArray[np.floating]
 
 GRAVITY_M_S2 = 9.81
-JOINT_PERIOD = 10
 BEFORE_CONTACT = 400
 TAP_WINDOW_S = 0.1
-ZERO_ERROR_N = (0.06, 0.16)
-"""Rest of the quick approach's braking in the controller's zero, seen in the cell: it presses so much less."""
-BALL_ACCELERATION_M_S2, PAD_ACCELERATION_M_S2 = (2.4, 2.7), (2.0, 2.65)
-"""What the joints allow along the approach over the middle of the table (`ToolLine.limit`); sets the approach speed."""
+PAD_ACCELERATION_M_S2 = (2.0, 2.65)
+"""As `BALL_ACCELERATION_M_S2`, with a pad."""
 SLIDE_SETTLE_S, SLIDE_RATE_N_S = 0.15, 20.0
 PRESS_HOLD_S = 0.2
 SLID_SHARE = 0.3
@@ -141,13 +138,10 @@ def spots_of(contacts: Sequence[Contact], along_m: Array | float = 0.0) -> PartB
     """What the ball meets at the touches, or after it has slid on by a distance, as a batch of spots."""
     batch = PartBatch.of([c.scene.part for c in contacts])
     slid = np.broadcast_to(np.asarray(along_m, float), (len(contacts),))
-    places = [_in_part(c, c.hit.point + d * c.direction) for c, d in zip(contacts, slid, strict=True)]
-    return spot_batch(batch, draw_surface_maps(batch), np.stack(places)[:, :2], BALL_SPOT_M)
-
-
-def _in_part(contact: Contact, point: Array) -> Array:
-    pose = contact.scene.pose
-    return quaternion_matrix(pose.orientation).T @ (point - np.asarray(pose.position))
+    states = [(c.scene.maps.coat, c.scene.maps.label, c.scene.maps.film_um, c.scene.maps.dirt) for c in contacts]
+    maps = SurfaceMaps(*(np.concatenate(layer) for layer in zip(*states, strict=True)))
+    places = [c.scene.place(c.hit.point + d * c.direction) for c, d in zip(contacts, slid, strict=True)]
+    return spot_batch(batch, maps, np.stack(places), BALL_SPOT_M)
 
 
 def _loop(contacts: Sequence[Contact], batch: PartBatch, limits: MotionLimits, rng: np.random.Generator) -> GuardedLoop:
@@ -193,7 +187,7 @@ def slide_tracks(contacts: Sequence[Contact], geometry: ToolGeometry, rng: np.ra
     batch = spots_of(contacts)
     loop = _loop(contacts, batch, limits, rng)
     loop.approach()
-    most = 0.5 * limits.force_limit_n
+    most = limits.slide_share * limits.force_limit_n
     force = np.array([min(c.goal.force_n or limits.slide_force_n, most) for c in contacts])
     loop.hold(force, SLIDE_SETTLE_S, SLIDE_RATE_N_S, limits.press_depth_m)
     length = np.array([c.goal.slide_distance_m or limits.slide_m for c in contacts])

@@ -46,6 +46,8 @@ class CellNode(PalpateNode):
         Param("touching_probability", 0.0, "Share of parts that come with a second part touching (sim).", "", 0.0, 1.0),
         Param("rate", 0.0, "Multiple of real time; 0: as fast as the consumers follow.", "", 0.0, 100.0),
         Param("force_limit", 8.0, "Quasi-static force limit of the arm (sim).", "N", 0.5, 50.0),
+        Param("video", "", "MP4 file to film the cell into; empty: none (sim)."),
+        Param("gui", False, "Show the cell in a window; needs a display (sim)."),
         Param("start_time", 0.0, "The cell's clock at the start; 0: now (sim).", "s", 0.0, 1e10),
         Param("bag", "", "Bag to play back (recorded)."),
         Param("data", "", "Folder of measured spectra to play back (recorded)."),
@@ -229,6 +231,8 @@ def build_cell(values: dict[str, Any]) -> Cell:
             force_limit_n=values["force_limit"],
             touching_probability=values["touching_probability"],
             start_time_ns=start_ns,
+            video=values["video"],
+            gui=values["gui"],
         )
         return SimulatedCell(SimCell(config, seed=values["seed"]), values["parts"])
     from palpate_nodes.devices.recorded import RecordedCell

@@ -16,7 +16,9 @@ Examples:
 
   palpate sim --parts 10 --seed 3
 
-  palpate sim --parts 1 --material PP --rate 1        watch one part in real time
+  palpate sim --parts 1 --material PP --rate 1 --gui  watch one part in real time
+
+  palpate sim --parts 2 --video cell.mp4              film two parts
 """
 
 
@@ -28,6 +30,8 @@ def sim(
     model: Annotated[str, typer.Option(help="Fusion model: a committed one, or a folder.")] = "cell29",
     record: Annotated[bool, typer.Option(help="Write a bag.")] = True,
     report: Annotated[bool, typer.Option(help="Write the HTML report (needs the bag).")] = True,
+    video: Annotated[Path | None, typer.Option(help="Film the cell into this MP4 file.")] = None,
+    gui: Annotated[bool, typer.Option("--gui", help="Show the cell in a window; needs a display.")] = False,
     session_dir: Annotated[Path, typer.Option(help="Where session folders are made.")] = Path("sessions"),
     name: Annotated[str, typer.Option(help="Name of the session; empty: made from the time.")] = "",
 ) -> None:
@@ -39,6 +43,7 @@ def sim(
     console = Console(highlight=False)
     if material:
         known_material(material)
+    film = watched(video, gui)
     card = read_card(model_path(model))
     folder = session_dir / session_name("sim", name)
     arguments = {
@@ -49,9 +54,27 @@ def sim(
         "material_model": model,
         "model_hashes": f"{card['name']}={card['sha256']}",
         "record": "true" if record else "false",
+        "video": film,
+        "gui": "true" if gui else "false",
     }
     run_session("sim", arguments, folder, console)
+    if film:
+        console.print(f"film     {film}")
     finish(folder, report and record, console)
+
+
+def watched(video: Path | None, gui: bool) -> str:
+    """Absolute path of the film or an empty text, after a look at whether film and window are possible.
+
+    Raises:
+        ConfigError: a file that cannot be written, or no display.
+    """
+    from palpate_sim.mirror import check_display
+    from palpate_sim.video import check_video_path
+
+    if gui:
+        check_display()
+    return "" if video is None else str(check_video_path(video))
 
 
 def finish(folder: Path, report: bool, console: Console) -> None:

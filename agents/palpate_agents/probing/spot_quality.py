@@ -1,0 +1,112 @@
+"""Which cells of a seen surface are good to touch, and the best of them near a point, for n parts at once.
+
+NumPy, or torch through the array API.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+
+from palpate_agents.encoders.surface_map import CELLS, CHANNELS
+
+Array = Any
+"""A NumPy array or a torch tensor."""
+
+EDGE_M = 0.001
+"""Kept between a slide and the edge of the seen box, beyond the tool's own half width."""
+STEP_M = 0.0025
+"""A cell that lies so far above or below its neighbours is half as good as a level one; depth has 1 mm of noise."""
+SEEN = (0.3, 0.7)
+"""Seen share of a cell at which it begins to count, and from which it counts in full."""
+NEAR = 0.1
+"""What a cell of distance costs, squared, against a quality of 0..1."""
+INSIDE = 0.3
+"""The asked point stays as it is within this share of a cell around the middle of the chosen one."""
+
+_VALID, _HEIGHT = CHANNELS.index("valid_share"), CHANNELS.index("height_fraction")
+
+
+class SeenPart(NamedTuple):
+    """What the decoder knows of n parts.
+
+    Attributes:
+        surface: (n, 8, 8, C) maps, `surface_map.CHANNELS`.
+        extent_m: (n, 3) length, width, height of the seen box.
+    """
+
+    surface: Array
+    extent_m: Array
+
+
+def spot_quality(part: SeenPart, half_m: Array, way_m: Array | None = None) -> Array:
+    """(n, 8, 8) how good each cell is to touch, 0..1: share of the tool's way that lies on seen, level ground.
+
+    Args:
+        part: n parts as seen.
+        half_m: (n,) half of the tool's width, m.
+        way_m: (n, 2) of a slide around the cell along length and width, m; None: no slide.
+    """
+    xp = namespace(part.extent_m)
+    extent = part.extent_m
+    values = part.surface if xp is np else xp.astype(part.surface, extent.dtype)
+    seen = values[..., _VALID]
+    height = values[..., _HEIGHT] * extent[:, 2, None, None]
+    near, apart, _ = (_constant(xp, k, extent) for k in range(3))
+    around = xp.matmul(xp.matmul(near, xp.stack((seen, seen * height), axis=1)), near)
+    step = (height - around[:, 1] / (around[:, 0] + 1e-6)) * (1.0 / STEP_M)
+    good = xp.minimum(xp.maximum((seen - SEEN[0]) * (1.0 / (SEEN[1] - SEEN[0])), 0.0 * seen), 1.0 + 0.0 * seen)
+    good = good / (1.0 + step**4)
+    reach = half_m[:, None] + (0.0 if way_m is None else 0.5 * way_m)
+    cell = (1.0 / CELLS) * extent[:, :2]
+    over = (reach + 0.5 * cell)[..., None, None] - apart * cell[..., None, None]
+    most = xp.minimum(2.0 * reach, cell)[..., None, None]
+    share = xp.minimum(xp.maximum(over, 0.0 * over), most) / (2.0 * reach)[..., None, None]
+    return good * xp.matmul(xp.matmul(share[:, 0], good), share[:, 1])
+
+
+def snapped(part: SeenPart, asked_m: Array, half_m: Array, way_m: Array) -> Array:
+    """(n, 2) where the tool touches down: the start of the way around the best cell near the asked point.
+
+    Args:
+        part: n parts as seen.
+        asked_m: (n, 2) middle of the way, seen frame.
+        half_m: (n,) half of the tool's width.
+        way_m: (n, 2) along length and width.
+    """
+    xp = namespace(part.extent_m)
+    extent = part.extent_m[:, :2]
+    quality = spot_quality(part, half_m, way_m)
+    cell = (1.0 / CELLS) * extent
+    places = _constant(xp, 2, extent)
+    away = (asked_m / cell)[:, :, None] - places
+    cost = NEAR * away * away
+    score = xp.reshape(quality - cost[:, 0, :, None] - cost[:, 1, None, :], (-1, CELLS * CELLS))
+    best = xp.argmax(score, axis=1)
+    middle = xp.stack((places[best // CELLS], places[best % CELLS]), axis=1) * cell
+    slack = INSIDE * cell
+    point = xp.minimum(xp.maximum(asked_m, middle - slack), middle + slack)
+    room = 0.5 * (extent - way_m) - (half_m + EDGE_M)[:, None]
+    room = xp.maximum(room, 0.0 * room)
+    point = xp.where(way_m > 0.0, xp.minimum(xp.maximum(point, -room), room), point)
+    return point - 0.5 * way_m
+
+
+def namespace(array: Array) -> Any:
+    """Module of an array's functions."""
+    return np if isinstance(array, np.ndarray) else array_api_compat.array_namespace(array)
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[np.ndarray, ...]:
+    index = np.arange(CELLS)
+    apart = np.abs(index[:, None] - index[None, :]).astype(float)
+    return 1.0 * (apart <= 1.0), apart, index + 0.5 - 0.5 * CELLS
+
+
+def _constant(xp: Any, number: int, like: Array) -> Array:
+    values = _tables()[number]
+    return values if xp is np else xp.asarray(values, dtype=like.dtype, device=like.device)

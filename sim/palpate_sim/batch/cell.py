@@ -1,0 +1,383 @@
+"""Hundreds of sorting cells at once, one part in each: a probe of all of them gives features, seconds and damage.
+
+No streams and no time steps: the features come from the physics of the full cell in closed form. Surfaces, warm pads
+and arms have a memory. Everything follows from the seed, the number of the cell and the number of the episode; a cell
+alone gives the same as among a thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.encoders.context import FeatureConfig
+from palpate_agents.encoders.features import feature_names
+from palpate_agents.encoders.visual import features_of_view
+from palpate_agents.errors import ConfigError
+from palpate_agents.observation import Modality, Outcome, Primitive
+from palpate_agents.probing.decoder import GoalArrays, SeenPart
+from palpate_sim.batch import heat, light, touch
+from palpate_sim.batch.features import Features, TouchResult
+from palpate_sim.batch.pad_memory import PadMemory
+from palpate_sim.batch.targets import base_places, part_frame, seen_axis, targets, way_of
+from palpate_sim.batch.timing import LOOK_STILL_S, ArmState, Spent, probe_seconds
+from palpate_sim.batch.vision import SeenGrid, seen_grid, surface_view
+from palpate_sim.devices import DeviceBatch, draw_device_batch
+from palpate_sim.keyed import combine, keys_of, normal, uniform
+from palpate_sim.library import LibraryRows, PartLibrary
+from palpate_sim.motion import MotionLimits
+from palpate_sim.objects import PartBatch, draw_parts
+from palpate_sim.surface import GRID, SurfaceMaps, dent, draw_surface_maps, scrape, spot_batch, whole_part, wipe
+from palpate_sim.surface_actions import BLADE_WIDTH_M
+
+Floats = NDArray[np.float64]
+Rows = Any
+"""(k,) numbers of cells, or `slice(None)` for all."""
+
+LIMITS = MotionLimits()
+DEFAULT_FEATURES = FeatureConfig()
+SPOT_RADIUS_M = np.array([0.002, 5e-4, 5e-4, 5e-4, 0.006, 0.0, 0.0, 0.006, 0.003])
+"""What a sensor covers, by primitive; the fibre's spot grows with its distance."""
+FIBRE_SPREAD = 0.35
+MARK_M, MARK_M2 = 50e-6, 90e-6
+"""Damage 1: a mark so deep, or so much coat or label taken off (a scratch of 15 mm)."""
+EXTENT_NOISE_M = np.array([6e-4, 6e-4, 4e-4])
+"""Of the seen box from picture to picture."""
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """Which parts and devices the cells have.
+
+    Attributes:
+        materials: drawn uniformly from these, None: from the whole catalogue.
+        condition: of every part; None: drawn by the mix.
+        mix: `mix` or `hard`, see `objects.condition_shares`.
+        lots: first lot and the one behind the last.
+        ambient_c: room temperature.
+        nominal_devices: without individual errors.
+        features: grid of the spectrum.
+        first_cell: number of the first cell: workers that share a seed have cells of their own.
+    """
+
+    materials: tuple[str, ...] | None = None
+    condition: str | None = None
+    mix: str = "mix"
+    lots: tuple[int, int] = (0, 40)
+    ambient_c: float = 22.0
+    nominal_devices: bool = False
+    features: FeatureConfig = DEFAULT_FEATURES
+    first_cell: int = 0
+
+
+class ProbeResult(NamedTuple):
+    """What a probe of n cells gave.
+
+    Attributes:
+        primitive: (n,) int64.
+        features: modality -> columns of `feature_names`, NaN where not measured, and reliability.
+        seconds: (n,) that it took; damage: (n,) 1 is a full scratch; max_force_n: (n,).
+        outcome: (n,) int64 of `Outcome`.
+    """
+
+    primitive: NDArray[np.int64]
+    features: dict[Modality, Features]
+    seconds: Floats
+    damage: Floats
+    max_force_n: Floats
+    outcome: NDArray[np.int64]
+
+
+class BatchedCell:
+    """N cells. `reset` lays in parts, `probe` probes all of them.
+
+    Attributes:
+        parts, devices, maps: truth of each cell.
+        view: (N, 8, 8, C) float32, surface as last seen; extent_m: (N, 3) of the seen box.
+        episode, probes: (N,) int64, parts so far, and probes on this part.
+        elapsed_s: (N,) since the part was laid in.
+        held: (N,) bool, the hand holds the part.
+    """
+
+    def __init__(
+        self, cells: int, seed: int, config: BatchConfig | None = None, library: PartLibrary | None = None
+    ) -> None:
+        """Lays in the first parts.
+
+        Args:
+            cells: N, at least 1.
+            seed: of everything.
+            config: which parts.
+            library: None: the cached one, built if need be.
+
+        Raises:
+            ConfigError: no cell, or a configuration that names what does not exist.
+        """
+        if cells < 1:
+            raise ConfigError(f"{cells} cells were asked for, at least 1 is needed")
+        self.config = config or BatchConfig()
+        self.cells, self.seed = cells, seed
+        self.library = library or PartLibrary.load_or_build()
+        self.names = feature_names(self.config.features)
+        self._cell_keys = keys_of(seed, self.config.first_cell + np.arange(cells))
+        self.episode = np.zeros(cells, np.int64)
+        self.probes = np.zeros(cells, np.int64)
+        self.elapsed_s = np.zeros(cells)
+        self.held = np.zeros(cells, bool)
+        self.key = self._cell_keys.copy()
+        self._stale = np.ones(cells, bool)
+        self._emissivity = np.ones(cells)
+        self._memory = PadMemory.fresh(cells)
+        self._arm = ArmState.home(cells)
+        self._all = np.arange(cells)
+        self.parts, self.devices, self.maps, self.rows, self._grid, self._axis = self._drawn(self._keys_of(self._all))
+        self.extent_m = self.rows.seen_extent_m.copy()
+        self.volume_m3 = self.rows.seen_volume_m3.copy()
+        self.view = np.zeros((cells, 8, 8, 8), np.float32)
+        self.overview = self._fresh(slice(None))
+
+    @property
+    def seen(self) -> SeenPart:
+        """What the decoder needs."""
+        return SeenPart(self.view, self.extent_m)
+
+    def reset(
+        self, mask: NDArray[np.bool_] | None = None, parts: PartBatch | None = None, devices: DeviceBatch | None = None
+    ) -> ProbeResult:
+        """New parts, and a first picture of them from the camera.
+
+        Args:
+            mask: (N,) bool, in these cells; None: in all.
+            parts: these instead of drawn ones, one for each cell of the mask.
+            devices: likewise.
+
+        Returns:
+            that look (no spectrum), in rows of all cells; those of the others are empty.
+        """
+        index: Rows = slice(None) if mask is None or mask.all() else np.flatnonzero(mask)
+        places = self._all[index]
+        if len(places) == 0:
+            return self._nothing(np.full(self.cells, int(Primitive.LOOK)))
+        self.episode[index] += 1
+        drawn = self._drawn(self._keys_of(places), parts, devices)
+        if isinstance(index, slice):
+            self.parts, self.devices, self.maps, self.rows, self._grid, self._axis = drawn
+        else:
+            for name, array in self.parts.arrays.items():
+                array[index] = drawn[0].arrays[name]
+            for name, array in self.devices.arrays.items():
+                array[index] = drawn[1].arrays[name]
+            self.maps.assign(index, drawn[2])
+            self.rows.assign(index, drawn[3])
+            self._grid.assign(index, drawn[4])
+            self._axis[index] = drawn[5]
+        return self._fresh(index)
+
+    def _keys_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        self.key[places] = combine(self._cell_keys[places], self.episode[places])
+        return self.key[places]
+
+    def _drawn(
+        self, keys: NDArray[np.int64], parts: PartBatch | None = None, devices: DeviceBatch | None = None
+    ) -> tuple[PartBatch, DeviceBatch, SurfaceMaps, LibraryRows, SeenGrid, Floats]:
+        config = self.config
+        if parts is None:
+            parts = draw_parts(
+                keys, _chosen(keys, config.materials), config.condition, mix=config.mix, ambient_c=config.ambient_c,
+                lots=config.lots,
+            )  # fmt: skip
+        if devices is None:
+            nominal = config.nominal_devices
+            devices = DeviceBatch.nominal(len(keys)) if nominal else draw_device_batch(combine(keys, "devices"))
+        parts = PartBatch({name: np.array(array) for name, array in parts.arrays.items()})
+        maps, rows = draw_surface_maps(parts), self.library.rows_of(parts)
+        return parts, devices, maps, rows, seen_grid(parts, rows, devices), seen_axis(rows)
+
+    def _fresh(self, index: Rows) -> ProbeResult:
+        """State of new parts, and the overview of them."""
+        count = len(self._all[index])
+        self.probes[index] = 0
+        self.held[index] = False
+        self._stale[index] = True
+        for mine, fresh in zip(self._memory, PadMemory.fresh(count), strict=True):
+            mine[index] = fresh
+        for own, home in zip(self._arm, ArmState.home(count), strict=True):
+            own[index] = home
+        result = self._nothing(np.full(self.cells, int(Primitive.LOOK)))
+        keys = combine(self.key[index], "overview")
+        self._pictures(result, index, keys)
+        result.seconds[index] = LOOK_STILL_S
+        self.elapsed_s[index] = LOOK_STILL_S
+        return result
+
+    def _nothing(self, primitive: NDArray[np.int64]) -> ProbeResult:
+        n = self.cells
+        features = {
+            modality: Features(np.full((n, len(names)), np.nan), np.zeros(n)) for modality, names in self.names.items()
+        }
+        return ProbeResult(primitive, features, np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.int64))
+
+    def probe(self, goals: GoalArrays) -> ProbeResult:
+        """Probe the part of every cell.
+
+        Args:
+            goals: of `decoder.decode(actions, cell.seen)`, one for each cell.
+
+        Raises:
+            ConfigError: not one goal per cell, or a primitive that a batched cell does not have.
+        """
+        kind = goals.primitive
+        if kind.shape != (self.cells,):
+            raise ConfigError(f"{len(kind)} goals came for {self.cells} cells; give one per cell")
+        counts = np.bincount(kind, minlength=9)
+        if counts[Primitive.PLACE] or len(counts) > 9:
+            raise ConfigError("a batched cell does not place parts; take `reset` for the next part")
+        result = self._nothing(kind)
+        keys = combine(self.key, self.probes)
+        uv = part_frame(self.rows, self._axis, goals.point_m)
+        goals, target = targets(goals, uv, self._axis, self.rows, self.parts.dimensions_m)
+        ok = target.reached & ~self.held
+        outcome = np.where(self.held, int(Outcome.ABORTED), target.outcome)
+        result.outcome[:] = outcome
+        places = base_places(self.rows, self._axis, uv, target.height_m, self.extent_m[:, 1])
+        spent = probe_seconds(goals, places, self._arm, ok)
+        self._arm = spent.arm
+        result.seconds[:] = spent.total_s
+        measured = ok & (outcome == 0)
+        radius = SPOT_RADIUS_M[kind] + FIBRE_SPREAD * goals.standoff_m * (kind == Primitive.LOOK)
+        spot = spot_batch(self.parts, self.maps, uv, radius)
+        warm = kind == Primitive.DWELL
+        self._memory = self._memory.after(np.where(warm, spent.before_s, spent.total_s))
+        for number in np.flatnonzero(counts):
+            chosen = measured & (kind == number)
+            count = int(chosen.sum())
+            if count:
+                index: Rows = slice(None) if count == self.cells else np.flatnonzero(chosen)
+                self._one(Primitive(int(number)), index, goals, spot, uv, spent, keys, result)
+        self.held |= measured & (kind == Primitive.LIFT)
+        self.probes += 1
+        self.elapsed_s += result.seconds
+        return result
+
+    def _one(
+        self, kind: Primitive, index: Rows, goals: GoalArrays, spots: PartBatch, uv: Floats, spent: Spent,
+        keys: NDArray[np.int64], result: ProbeResult,
+    ) -> None:  # fmt: skip
+        """One primitive in the cells that do it."""
+        whole = isinstance(index, slice)
+        if not whole:
+            goals, keys = goals.rows(index), keys[index]
+        if kind in (Primitive.WIPE, Primitive.SCRATCH):
+            self._draw_tool(kind, index, goals, uv[index], result)
+            return
+        spot = spots if whole else spots.rows(index)
+        devices = self.devices if whole else self.devices.rows(index)
+        if kind is Primitive.LOOK:
+            self._pictures(result, index, combine(keys, "look"))
+            seen = light.spectrum(spot, devices, goals.standoff_m, np.abs(goals.tilt_rad), keys, self.config.features)
+            _store(result, Modality.SPECTRAL, index, seen)
+        elif kind is Primitive.DWELL:
+            memory = PadMemory(*(array[index] for array in self._memory))
+            felt, memory = heat.dwell(
+                spot, devices, goals.pad_index, goals.dwell_s, None, self.config.ambient_c, memory, keys, uv[index]
+            )
+            after = np.maximum(spent.total_s[index] - spent.before_s[index] - goals.dwell_s, 0.0)
+            for mine, new in zip(self._memory, memory.after(after), strict=True):
+                mine[index] = new
+            _store(result, Modality.THERMAL, index, felt)
+            result.max_force_n[index] = goals.force_n
+        else:
+            self._felt(result, index, self._touch(kind, spot, devices, goals, keys, index), uv)
+
+    def _touch(
+        self, kind: Primitive, spot: PartBatch, devices: DeviceBatch, goals: GoalArrays, keys: NDArray[np.int64],
+        index: Rows,
+    ) -> TouchResult:  # fmt: skip
+        tilt = np.abs(goals.tilt_rad)
+        if kind is Primitive.PRESS:
+            return touch.press(spot, devices, goals.force_n, goals.dwell_s, tilt, keys)
+        if kind is Primitive.TAP:
+            return touch.tap(spot, devices, goals.speed_m_s, tilt, keys)
+        if kind is Primitive.SLIDE:
+            return touch.slide(spot, devices, goals.force_n, goals.speed_m_s, goals.slide_m, keys)
+        known = np.ones(len(keys), bool)
+        return touch.lift(spot, devices, self.volume_m3[index], known, keys)
+
+    def _felt(self, result: ProbeResult, index: Rows, felt: TouchResult, uv: Floats) -> None:
+        _store(result, Modality.TACTILE, index, felt.features)
+        result.max_force_n[index] = felt.max_force_n
+        result.outcome[index] = felt.outcome
+        depth = felt.dent_m
+        if (depth > 0.0).any():
+            rows = self._all[index][depth > 0.0]
+            maps, mark = dent(self.parts.rows(rows), self.maps.rows(rows), uv[rows], depth[depth > 0.0])
+            self._changed(rows, maps, mark, result)
+
+    def _draw_tool(self, kind: Primitive, index: Rows, goals: GoalArrays, start: Floats, result: ProbeResult) -> None:
+        """A wipe or a scratch."""
+        whole = isinstance(index, slice)
+        parts = self.parts if whole else self.parts.rows(index)
+        maps = self.maps if whole else self.maps.rows(index)
+        end = start + way_of(goals, self._axis[index])
+        force = np.minimum(goals.force_n, LIMITS.slide_share * LIMITS.force_limit_n)
+        if kind is Primitive.WIPE:
+            after, mark = wipe(parts, maps, start, end, force_n=force)
+        else:
+            after, mark = scrape(parts, maps, start, end, BLADE_WIDTH_M, force)
+        result.max_force_n[index] = force
+        self._changed(index, after, mark, result)
+
+    def _changed(self, index: Rows, after: SurfaceMaps, mark_m: Floats, result: ProbeResult) -> None:
+        size = self.parts.dimensions_m[index]
+        cell = size[:, 0] * size[:, 1] / GRID**2
+        before = self.maps.coat[index] + self.maps.label[index]
+        lost = np.sum(before - after.coat - after.label, axis=(1, 2)) * cell
+        result.damage[index] += np.minimum(mark_m / MARK_M, 1.0) + lost / MARK_M2
+        self.maps.assign(index, after)
+        self._stale[index] = True
+
+    def _pictures(self, result: ProbeResult, index: Rows, keys: NDArray[np.int64]) -> None:
+        """Camera and thermal camera."""
+        whole = isinstance(index, slice)
+        grid, maps = (self._grid, self.maps) if whole else (self._grid.rows(index), self.maps.rows(index))
+        view = surface_view(self.parts, maps, self.rows, self.devices, keys, grid)
+        noise = normal(keys, "extent", (3,))
+        extent = self.rows.seen_extent_m[index] + EXTENT_NOISE_M * noise
+        volume = self.rows.seen_volume_m3[index]
+        self.view[index], self.extent_m[index], self.volume_m3[index] = view, extent, volume
+        looks = features_of_view(view.astype(np.float64), extent, volume)
+        _store(result, Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
+        stale = self._all[index][self._stale[index]]
+        if len(stale):
+            seen = whole_part(self.parts.rows(stale), self.maps.rows(stale))
+            self._emissivity[stale], self._stale[stale] = seen.emissivity, False
+        parts = _Warm(self.parts.temperature_c[index], self._emissivity[index], self.parts.dimensions_m[index])
+        warmth = heat.look(parts, _Camera(self.devices.netd_k[index]), self.config.ambient_c, keys)
+        _store(result, Modality.THERMAL, index, warmth)
+
+
+class _Warm(NamedTuple):
+    temperature_c: Floats
+    emissivity: Floats
+    dimensions_m: Floats
+
+
+class _Camera(NamedTuple):
+    netd_k: Floats
+
+
+def _store(result: ProbeResult, modality: Modality, index: Rows, features: Features) -> None:
+    mine = result.features[modality]
+    mine.values[index], mine.reliability[index] = features.values, features.reliability
+
+
+def _chosen(keys: NDArray[np.int64], materials: Sequence[str] | None) -> list[str] | None:
+    """(n,) names drawn from some, None: from all."""
+    if materials is None:
+        return None
+    place = (uniform(keys, "cell.material") * len(materials)).astype(int)
+    return [materials[k] for k in place]
