@@ -30,6 +30,8 @@ EARLY_BACK_M = 0.005
 SLIDE_ACCELERATION_M_S2 = 0.4
 CLEAR_M = 0.001
 """So far above the first touch the tool is free again, and forces are no contact forces."""
+SLIDE_NORM_SHARE = 0.85
+"""Share of the force limit that normal force and friction together may reach in a slide."""
 CAUGHT_SHARE = 2.2
 """A normal force so far above the wanted one means that the part tips or the tip has caught on something."""
 LOST_PERIODS = 30
@@ -314,8 +316,10 @@ class GuardedContact:
             left = along.end_m - self.along_m
             self._along_wanted = min(speed_m_s, math.sqrt(1.8 * SLIDE_ACCELERATION_M_S2 * left) + 1e-4)
             # The plane that was told may be tilted against the surface: an integral term climbs with it.
-            climb += 0.5 * gain**2 * (force_n - self.normal_n) * PERIOD_S
-            yield from self.step(self._force_speed(force_n, climb, deepest), 1.0)
+            # Friction adds to the norm, which must stay below the limit: then the normal force gives way.
+            wanted = force_n * min(1.0, SLIDE_NORM_SHARE * self.limit_n / max(self.norm_n, 1e-9))
+            climb += 0.5 * gain**2 * (wanted - self.normal_n) * PERIOD_S
+            yield from self.step(self._force_speed(wanted, climb, deepest), 1.0)
             self._update_stiffness()
             lost = lost + 1 if self.normal_n < self.motion.limits.contact_threshold_n else 0
 

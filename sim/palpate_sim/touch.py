@@ -189,7 +189,7 @@ class TouchModel:
             return 0.0
         if frame in PADS:
             return depth_m * self.met(frame).pad_n_m
-        if frame is Frame.BALL_TIP:
+        if frame in (Frame.BALL_TIP, Frame.SCRAPER_TIP):  # the button's edge is taken to be as stiff as the ball
             return self.met(frame).ball_force(depth_m)
         return ARM_STIFFNESS_N_M * depth_m
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from palpate_agents.errors import ConfigError
+from palpate_nodes.commands.sim import watched
 from palpate_sim.cell import CellConfig, SimCell
 from palpate_sim.mirror import CellState, Mirror, check_display
 from palpate_sim.objects import PartBatch, part_from_seed
@@ -179,6 +180,17 @@ def test_films_that_cannot_be_written_are_refused_before_anything_starts(tmp_pat
         CellConfig(video=str(tmp_path / "cell.mp4"), render=False)
     with pytest.raises(ConfigError, match="neither of the encoders"):
         VideoWriter(tmp_path / "none" / "cell.mp4", (64, 48), 10.0)
+
+
+def test_the_command_looks_before_it_starts_anything(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert watched(Path("cell.mp4"), gui=False) == str(tmp_path / "cell.mp4")
+    assert watched(None, gui=False) == ""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with pytest.raises(ConfigError, match="DISPLAY"):
+        watched(None, gui=True)
+    with pytest.raises(ConfigError, match=r"cell\.mp4"):
+        watched(Path("cell.gif"), gui=False)
 
 
 def test_the_cell_is_filmed_while_it_runs(tmp_path):

@@ -145,6 +145,12 @@ class BatchedCell:
         """What the decoder needs."""
         return SeenPart(self.view, self.extent_m)
 
+    def reseed(self, seed: int) -> None:
+        """Begin anew with another seed; `reset` lays in its first parts."""
+        self.seed = seed
+        self._cell_keys = keys_of(seed, self.config.first_cell + self._all)
+        self.episode[:] = -1
+
     def reset(
         self, mask: NDArray[np.bool_] | None = None, parts: PartBatch | None = None, devices: DeviceBatch | None = None
     ) -> ProbeResult:

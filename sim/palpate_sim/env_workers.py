@@ -1,0 +1,236 @@
+"""Episodes of many cells shared out among processes: Python keeps one core busy at most.
+
+Actions and observations lie in memory that all share; each worker has the cells of a contiguous range, numbered as
+they would be without workers, so that their number changes nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.errors import CellError, ConfigError
+from palpate_agents.probing.decoder import ACTION_SIZE, check_actions
+from palpate_sim.batch.cell import BatchConfig, ProbeResult
+from palpate_sim.episodes import Belief, Episodes, EpisodeSettings, Observation
+from palpate_sim.library import PartLibrary
+
+Floats = NDArray[np.float32]
+
+
+@dataclass
+class Ended:
+    """Cells whose episodes ended in a step.
+
+    Attributes:
+        rows: (k,) numbers of the cells.
+        observation: (k, ...) their last ones.
+        truth: one for each, see `Episodes.truth`.
+    """
+
+    rows: NDArray[np.int64]
+    observation: Observation
+    truth: list[dict[str, Any]]
+
+
+@dataclass
+class Batch:
+    """What a step of all cells gave; arrays are overwritten by the next step.
+
+    Attributes:
+        observation: (n, ...), of the new part where an episode ended.
+        reward: (n,); terminated, truncated: (n,) bool.
+        numbers: (n, 3) seconds, damage and largest force N of the probe.
+        ended: the episodes that ended.
+    """
+
+    observation: Observation
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    numbers: NDArray[np.float64]
+    ended: Ended
+
+
+class Local:
+    """The cells of one process, reset by themselves where an episode ends."""
+
+    def __init__(
+        self, cells: int, seed: int, settings: EpisodeSettings, config: BatchConfig, belief: Belief | None,
+        library: PartLibrary | None,
+    ) -> None:  # fmt: skip
+        """See `Episodes`."""
+        self.episodes = Episodes(cells, seed, settings, config, belief, library)
+
+    def reset(self, seed: int | None = None) -> Observation:
+        """New parts in all cells."""
+        return self.episodes.observe(self.episodes.reset(seed=seed))
+
+    def step(self, actions: NDArray[np.floating]) -> Batch:
+        """One probe in every cell, and new parts where an episode ended."""
+        taken = self.episodes.step(actions)
+        observation = self.episodes.observe(taken.probe)
+        over = np.flatnonzero(self.episodes.over)
+        last = {name: values[over] for name, values in observation.items()} if len(over) else {}
+        ended = Ended(over, last, [self.episodes.truth(int(row)) for row in over])
+        if len(over):
+            new = self.episodes.reset(self.episodes.over.copy())
+            for name, values in self.episodes.observe(new, over).items():
+                observation[name][over] = values
+        return Batch(observation, taken.reward, taken.terminated, taken.truncated, _numbers(taken.probe), ended)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+def _numbers(probe: ProbeResult) -> NDArray[np.float64]:
+    return np.stack((probe.seconds, probe.damage, probe.max_force_n), axis=1)
+
+
+class Workers:
+    """The same interface as `Local`, with the cells in several processes."""
+
+    def __init__(
+        self, workers: int, cells: int, seed: int, settings: EpisodeSettings, config: BatchConfig,
+        belief: Belief | None, library: PartLibrary | None,
+    ) -> None:  # fmt: skip
+        """Start the processes; `library` is the one that they load, built here if need be.
+
+        Raises:
+            ConfigError: more workers than cells.
+        """
+        if not 1 <= workers <= cells:
+            raise ConfigError(f"{workers} workers were asked for {cells} cells, allowed are 1 to {cells}")
+        library = library or PartLibrary.load_or_build()
+        context = multiprocessing.get_context("spawn")
+        space = Episodes(1, seed, settings, config, None, library).observation_space
+        shapes = {name: (cells, *(box.shape or ())) for name, box in space.spaces.items()}
+        shapes |= {"action": (cells, ACTION_SIZE)}
+        shared = {name: context.RawArray("f", int(np.prod(shape))) for name, shape in shapes.items()}
+        self.cells = cells
+        self._memory = {name: _view(shared[name], shape) for name, shape in shapes.items()}
+        self._pipes: list[Connection] = []
+        self._processes = []
+        bounds = [cells * k // workers for k in range(workers + 1)]
+        for first, behind in pairwise(bounds):
+            own = replace(config, first_cell=config.first_cell + first)
+            here, there = context.Pipe()
+            arguments = (there, shared, shapes, (first, behind), (seed, settings, own, belief, library))
+            process = context.Process(target=_serve, args=arguments, daemon=True)
+            process.start()
+            there.close()
+            self._pipes.append(here)
+            self._processes.append(process)
+
+    def reset(self, seed: int | None = None) -> Observation:
+        """See `Local`."""
+        for pipe in self._pipes:
+            pipe.send(("reset", seed))
+        for pipe in self._pipes:
+            self._answer(pipe)
+        return self._observation()
+
+    def step(self, actions: NDArray[np.floating]) -> Batch:
+        """See `Local`."""
+        self.begin(actions)
+        return self.finish()
+
+    def begin(self, actions: NDArray[np.floating]) -> None:
+        """Send a step off."""
+        check_actions(np.asarray(actions), self.cells)
+        self._memory["action"][:] = actions
+        for pipe in self._pipes:
+            pipe.send(("step", None))
+
+    def finish(self) -> Batch:
+        """Wait for it."""
+        parts = [self._answer(pipe) for pipe in self._pipes]
+        kept = [part[4] for part in parts if len(part[4].rows)]
+        last = (
+            {name: np.concatenate([e.observation[name] for e in kept]) for name in kept[0].observation} if kept else {}
+        )
+        rows = np.concatenate([part[4].rows for part in parts])
+        ended = Ended(rows, last, [truth for e in kept for truth in e.truth])
+        reward, terminated, truncated, numbers = (np.concatenate([part[k] for part in parts]) for k in range(4))
+        return Batch(self._observation(), reward, terminated, truncated, numbers, ended)
+
+    def _observation(self) -> Observation:
+        return {name: values.copy() for name, values in self._memory.items() if name != "action"}
+
+    def _answer(self, pipe: Connection) -> Any:
+        try:
+            kind, content = pipe.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise CellError("a worker of the environment died; make the environment anew") from error
+        if kind == "error":
+            raise CellError(f"a worker of the environment failed: {content}")
+        return content
+
+    def close(self) -> None:
+        """End the processes; safe to call twice."""
+        for pipe in self._pipes:
+            try:
+                pipe.send(("close", None))
+            except (BrokenPipeError, OSError):
+                continue
+        for process in self._processes:
+            process.join(timeout=5.0)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        for pipe in self._pipes:
+            pipe.close()
+        self._pipes, self._processes = [], []
+
+
+def _view(shared: Any, shape: tuple[int, ...]) -> Floats:
+    return np.frombuffer(shared, np.float32).reshape(shape)
+
+
+def _serve(
+    pipe: Connection, shared: dict[str, Any], shapes: dict[str, tuple[int, ...]], bounds: tuple[int, int],
+    given: tuple[int, EpisodeSettings, BatchConfig, Belief | None, PartLibrary],
+) -> None:  # fmt: skip
+    """A worker."""
+    first, behind = bounds
+    memory = {name: _view(shared[name], shape)[first:behind] for name, shape in shapes.items()}
+    seed, settings, config, belief, library = given
+    try:
+        local = Local(behind - first, seed, settings, config, belief, library)
+        while True:
+            command, argument = pipe.recv()
+            if command == "close":
+                return
+            if command == "reset":
+                answer: Any = None
+                observation = local.reset(argument)
+            else:
+                batch = local.step(memory["action"])
+                observation = batch.observation
+                ended = Ended(batch.ended.rows + first, batch.ended.observation, batch.ended.truth)
+                answer = batch.reward, batch.terminated, batch.truncated, batch.numbers, ended
+            for name, values in observation.items():
+                memory[name][:] = values
+            pipe.send(("done", answer))
+    except (EOFError, KeyboardInterrupt):
+        return
+    except Exception as error:
+        pipe.send(("error", f"{error}\n{traceback.format_exc()}"))
+
+
+def make_cells(
+    workers: int, cells: int, seed: int, settings: EpisodeSettings | None, config: BatchConfig | None,
+    belief: Belief | None, library: PartLibrary | None,
+) -> Local | Workers:  # fmt: skip
+    """Cells in this process (`workers` 0 or 1), or in several."""
+    chosen, which = settings or EpisodeSettings(), config or BatchConfig()
+    if workers <= 1:
+        return Local(cells, seed, chosen, which, belief, library)
+    return Workers(workers, cells, seed, chosen, which, belief, library)
