@@ -91,7 +91,7 @@ class MotionLimits:
     slide_force_n: float = 2.0
     slide_m: float = 0.015
     slide_speed_m_s: float = 0.02
-    slide_share: float = 0.7
+    slide_share: float = 0.65
     wipe_force_n: float = 3.0
     scratch_force_n: float = 3.0
     dwell_force_n: float = 5.0

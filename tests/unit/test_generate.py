@@ -58,6 +58,12 @@ class StraightPlanner:
     def tool_line(self, frame, point, normal, above_m, below_m):
         return self._line(DOWN, -above_m, below_m, 0)
 
+    def room_m(self, frame, q, up):
+        return np.inf
+
+    def surface_normal(self, approach):
+        return approach
+
     def slide(self, line, frame, q, direction, length_m):
         return self._line(np.asarray(direction), 0.0, length_m, 1)
 
@@ -205,8 +211,8 @@ def test_features_agree_with_what_the_parts_are(shard):
     solid = np.isinf(batch.wall_thickness_m) & np.isfinite(taps)
     assert solid.sum() >= 5
     expected = np.log10(hertz_contact_time_s(batch, 0.04))
-    # Damping skews the pulse, and a half-height width reads it up to a factor of two too short.
-    assert taps[solid] == pytest.approx(expected[solid], abs=0.35)
+    # Damping skews the pulse, and a half-height width reads it up to a factor of three too short (cardboard).
+    assert taps[solid] == pytest.approx(expected[solid], abs=0.5)
     assert np.corrcoef(taps[solid], expected[solid])[0, 1] > 0.95
     mass = 10.0 ** column(shard, Modality.TACTILE, "lift_log10_mass_kg", probe_number(Primitive.LIFT))
     weighed = np.isfinite(mass)

@@ -129,3 +129,19 @@ def test_touches_without_a_way_leave_nothing(frame):
     track = ContactTrack(frame, model, np.zeros(2), np.zeros(2))
     track.go_on(np.array([5e-4, 0.0]), 3.0, clamped=True)
     assert marked(track) == (None, 0.0)
+
+
+@pytest.mark.parametrize("material", ["ABS", "SS304"])
+@pytest.mark.parametrize("tilt_deg", [-15.0, 15.0])
+def test_tilted_goals_succeed_on_real_parts(world, material, tilt_deg):
+    """A level surface touched off its normal: no slide climbs into it, no press is too hard."""
+    tilt, executor = math.radians(tilt_deg), Executor(Motion(PLANNER))
+    for primitive in (Primitive.PRESS, Primitive.SLIDE, Primitive.WIPE, Primitive.SCRATCH, Primitive.DWELL):
+        world.clear()
+        body, execution = probe(
+            world, part_of(material), primitive, executor=executor, normal=(math.sin(tilt), 0.0, math.cos(tilt)),
+            slide_distance_m=0.012, slide_angle_rad=0.3, dwell_s=0.3,
+        )  # fmt: skip
+        assert execution.outcome is Outcome.SUCCEEDED, primitive
+        assert execution.max_force_n < 8.0
+        assert abs(body.position[0] - 0.5) < 2e-3

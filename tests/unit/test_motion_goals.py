@@ -15,9 +15,9 @@ TOP = (0.5, 0.02, 0.03)
 HELD = {
     Primitive.PRESS: 0.8,
     Primitive.DWELL: 0.8,
-    Primitive.SLIDE: 0.75,
-    Primitive.WIPE: 0.75,
-    Primitive.SCRATCH: 0.75,
+    Primitive.SLIDE: 0.65,
+    Primitive.WIPE: 0.65,
+    Primitive.SCRATCH: 0.65,
 }
 """Most of the limit that a primitive goes to."""
 DEFAULT_N = {Primitive.PRESS: 6.4, Primitive.DWELL: 5.0, Primitive.SLIDE: 2.0, Primitive.WIPE: 3.0,

@@ -12,7 +12,7 @@ from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, TOOL_MASS_KG, ZERO_ERR
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import law_dent, law_displacement, law_force, press_law
 from palpate_sim.friction import ROUGH_SHARE, friction_coefficient, stribeck_rise
-from palpate_sim.guarded import SLIDE_ACCELERATION_M_S2
+from palpate_sim.guarded import SLIDE_ACCELERATION_M_S2, SLIDE_NORM_SHARE
 from palpate_sim.motion import PERIOD_S
 from palpate_sim.objects import PartBatch
 
@@ -53,14 +53,18 @@ def slide(
     wanted = xp.minimum(xp.where(force_n > 0.0, force_n, LIMITS.slide_force_n), MOST_N)
     law = press_law(spot)
     touched_m = law_displacement(law, xp.maximum(LIMITS.contact_threshold_n - zero, 0.0))
-    force = xp.minimum(xp.maximum(wanted - zero, 0.0), law_force(law, touched_m + LIMITS.press_depth_m))
+    most = law_force(law, touched_m + LIMITS.press_depth_m)
     speed = xp.minimum(speed_m_s, 3.0 * LIMITS.slide_speed_m_s)
     rows, braking = _rows(speed, distance_m, xp.floor(JOINT_PERIOD * draws[:, 3]) * PERIOD_S)
+    # Friction adds to the norm of the force, and near the limit the normal force gives way.
+    height, stick = spot.ripple, stribeck_rise(spot, speed)
+    oblique = xp.sqrt(1.0 + friction_coefficient(spot, wanted, speed) ** 2)
+    allowed = xp.sqrt(wanted * (SLIDE_NORM_SHARE * LIMITS.force_limit_n) / oblique)
+    force = xp.minimum(xp.maximum(xp.minimum(wanted, allowed) - zero, 0.0), most)
     friction = friction_coefficient(spot, force, speed)
     sigma = devices.force_noise_n / xp.maximum(force, 0.05)
     free = xp.sqrt(sigma**2 * (MEDIAN**2 / FREE_ROWS) + (DRIFT_N / xp.maximum(force, 0.05)) ** 2)
     # Parts of the ratio of both forces, relative to the friction: a sine, a sawtooth in step with it, and noise.
-    height, stick = spot.ripple, stribeck_rise(spot, speed)
     shared = xp.maximum(friction, SMALLEST_FRICTION)
     white = xp.sqrt((ROUGH_SHARE * height * friction) ** 2 + sigma**2 * (1.0 + friction**2))
     waves = friction**2 * (0.5 * height**2 + stick**2 / 12.0 + height * stick / math.pi)
@@ -82,8 +86,9 @@ def slide(
     found = _frequency(frequency, friction * (height + stick / math.pi), white, rows, trend, draws[:, 2], noise[:, 4])
     normal_n = devices.force_gain * force + devices.force_noise_n * (MEDIAN / root) * noise[:, 1]
     columns = [median, slope / xp.maximum(median, SMALLEST_FRICTION), ripple / shared, xp.log10(found), normal_n]
-    # friction counts for the force limit, which it reaches as soon as the tool moves
-    whole = force * xp.sqrt(1.0 + (friction * (1.0 + height + 0.5 * stick)) ** 2)
+    # as soon as the tool moves, before the controller can answer
+    start = xp.minimum(wanted - zero, most)
+    whole = start * xp.sqrt(1.0 + (friction * (1.0 + height + 0.5 * stick)) ** 2)
     limited = whole + 2.0 * devices.force_noise_n > LIMITS.force_limit_n
     usable = (rows >= MIN_ROWS) & (force > 0.3) & ~limited
     n = keys.shape[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from palpate_agents.encoders.reflectance import LEVEL_NAMES
 from palpate_agents.observation import Modality, Primitive
 from palpate_sim.benchmarks.paired_probes import PairedProbes
 from palpate_sim.library import PartLibrary
-from palpate_sim.training.generate import SEQUENCE, ShardJob, ShardMaker
+from palpate_sim.training.generate import SEQUENCE, WindowMaker
 
 Array = NDArray[np.floating]
 
@@ -97,7 +96,7 @@ class ColumnRow:
 
 
 def compare(
-    parts: int, seed: int, library: PartLibrary | None = None, maker: ShardMaker | None = None,
+    parts: int, seed: int, library: PartLibrary | None = None, maker: WindowMaker | None = None,
     progress: Callable[[int, int], None] | None = None, mix: str = "mix",
 ) -> dict[str, Pair]:  # fmt: skip
     """Probes the same parts both ways.
@@ -111,14 +110,14 @@ def compare(
         mix: shares of conditions.
     """
     own = maker is None
-    maker = maker or ShardMaker()
+    maker = maker or WindowMaker()
     library = library or PartLibrary.load_or_build()
     done = []
     try:
         for first in range(0, parts, CHUNK):
             count = min(CHUNK, parts - first)
-            job = ShardJob(seed, first, count, mix, Path("unused"), settled=True)
-            done.append(PairedProbes.of(maker.probe(job), maker.geometry, library, first, seed).pairs(PROBES))
+            probed = maker.probe(seed, first, count, mix, settled=True)
+            done.append(PairedProbes.of(probed, maker.geometry, library, first, seed).pairs(PROBES))
             if progress is not None:
                 progress(first + count, parts)
     finally:
@@ -208,7 +207,7 @@ def told_apart(pair: Pair, seed: int = 0, jobs: int = 1) -> NDArray[np.float64]:
 
 def agreement(
     parts: int = 200, seed: int = 1, progress: Callable[[int, int], None] | None = None,
-    library: PartLibrary | None = None, maker: ShardMaker | None = None, jobs: int = 1,
+    library: PartLibrary | None = None, maker: WindowMaker | None = None, jobs: int = 1,
 ) -> dict[str, dict[str, float | int]]:  # fmt: skip
     """How alike raw windows and batched features are.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from palpate_agents.observation import Modality, Outcome, Primitive
 from palpate_sim.batch import heat, light, touch, vision
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.heat import PadMemory
+from palpate_sim.batch.sizes import seen_size
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.keyed import keys_of
 from palpate_sim.library import PartLibrary
@@ -71,7 +73,7 @@ class PairedProbes:
             library, first + np.arange(len(scenes)), seed,
         )  # fmt: skip
 
-    def pairs(self, probes: dict[str, tuple[int, Modality]]) -> dict[str, tuple[Array, ...]]:
+    def pairs(self, probes: dict[str, tuple[int, Modality]]) -> dict[str, tuple[Any, ...]]:
         """Of each probe: number of the part, raw, batched and again batched features, both reliabilities.
 
         Args:
@@ -135,6 +137,7 @@ class PairedProbes:
         limits, n = self.geometry.limits, len(self.done)
         batch, devices, maps = self.batch, self.devices, draw_surface_maps(self.batch)
         rows = self.library.rows_of(batch)
+        volume_m3 = rows.seen_volume_m3
         memory, touched_s = PadMemory.fresh(n), np.full(n, np.nan)
         zeros, found = np.zeros(n), {}
         for number, (primitive, pad) in enumerate(SEQUENCE):
@@ -145,7 +148,8 @@ class PairedProbes:
             result: TouchResult | None = None
             if primitive is Primitive.LOOK:
                 view = vision.surface_view(batch, maps, rows, devices, keys)
-                values = features_of_view(view, rows.seen_extent_m, rows.seen_volume_m3)
+                extent_m, volume_m3 = seen_size(rows, batch.transparency, keys)
+                values = features_of_view(view, extent_m, volume_m3)
                 found[number, Modality.VISUAL] = Features(np.asarray(values, float), zeros + 1.0)
                 spot = spot_batch(batch, maps, at.uv, spot_radius_m(at.distance))
                 found[number, Modality.SPECTRAL] = light.spectrum(spot, devices, at.distance, at.tilt, keys)
@@ -159,7 +163,7 @@ class PairedProbes:
                 )  # fmt: skip
                 touched_s = start_s + held_s
             elif primitive is Primitive.LIFT:
-                result = touch.lift(batch, devices, rows.seen_volume_m3, np.ones(n, bool), keys)
+                result = touch.lift(batch, devices, volume_m3, np.ones(n, bool), keys)
             elif primitive is Primitive.TAP:
                 speed = np.minimum(
                     self._goal_values(number, "speed_m_s", limits.tap_speed_m_s), limits.tap_speed_max_m_s

@@ -118,11 +118,16 @@ def surface_emissivity(batch: Any, coat: Array, label: Array, film_um: Array, di
     return covered + (WATER_EMISSIVITY - covered) * (1.0 - xp.exp(film_um * (-1.0 / OPAQUE_WATER_UM)))
 
 
+def limited(values: Array, low: float, high: float) -> Array:
+    """Clipped; NumPy's own `clip` takes ten times as long on a single part."""
+    xp = namespace(values)
+    return np.minimum(np.maximum(values, low), high) if xp is np else xp.clip(values, low, high)
+
+
 def hole_share(luminance: Array, gloss: Array, clear: Array) -> Array:
     """Expected share of pixels without depth, (N, ...): clear places, and glossy black ones; all arguments 0..1."""
-    xp = namespace(gloss)
-    dark = xp.clip(1.0 - luminance * (1.0 / GLOSSY_BLACK_LUMINANCE), 0.0, 1.0)
-    return xp.clip(0.85 * clear * clear + 0.7 * dark * gloss * gloss + 0.002, 0.0, 0.95)
+    dark = limited(1.0 - luminance * (1.0 / GLOSSY_BLACK_LUMINANCE), 0.0, 1.0)
+    return limited(0.85 * clear * clear + 0.7 * dark * gloss * gloss + 0.002, 0.0, 0.95)
 
 
 def lamp_place_m(batch: Any) -> Array:

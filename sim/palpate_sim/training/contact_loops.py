@@ -17,6 +17,7 @@ from palpate_sim.guarded import (
     CONTROL_BANDWIDTH_HZ,
     LOST_PERIODS,
     SLIDE_ACCELERATION_M_S2,
+    SLIDE_NORM_SHARE,
     STIFFNESS_RANGE_N_M,
     approach_speed,
 )
@@ -227,9 +228,11 @@ class GuardedLoop:
             wanted = np.minimum(speed, np.sqrt(1.8 * SLIDE_ACCELERATION_M_S2 * left) + 1e-4)
             velocity = np.where(active, velocity + np.clip(wanted - velocity, -change, change), 0.0)
             self.along = np.minimum(self.along + velocity * PERIOD_S, length_m)
+            norm = np.maximum(np.hypot(self.measured, self.tangential), 1e-9)
             self.tangential = friction(self.true, velocity, (self.row - start) * PERIOD_S)
-            climb = climb + 0.5 * gain**2 * (force - self.measured) * PERIOD_S
-            self.step(active, self._force_speed(force, climb, deepest), 1.0)
+            aimed = force * np.minimum(1.0, SLIDE_NORM_SHARE * self.limits.force_limit_n / norm)
+            climb = climb + 0.5 * gain**2 * (aimed - self.measured) * PERIOD_S
+            self.step(active, self._force_speed(aimed, climb, deepest), 1.0)
             self._update_stiffness(active)
             lost = np.where(self.measured < self.limits.contact_threshold_n, lost + 1, 0)
             ended = (self.along >= length_m) | (lost >= LOST_PERIODS) | (self.measured >= CAUGHT_SHARE * force)

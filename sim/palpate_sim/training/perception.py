@@ -24,7 +24,7 @@ from palpate_agents.errors import ConfigError, DataError
 from palpate_agents.fusion import FusionConfig, FusionOutput, ModalityPool, MultimodalFusionNetwork, TokenBatch
 from palpate_agents.materials import MATERIALS
 from palpate_agents.model_io import load_model, save_model
-from palpate_agents.observation import Modality, Primitive
+from palpate_agents.observation import Modality
 from palpate_sim.training.perception_data import PerceptionData
 from palpate_sim.training.perception_figures import figures, forward
 
@@ -157,20 +157,11 @@ def train_to(
 
 
 def tokens(data: PerceptionData) -> TokenBatch:
-    """All parts as one batch, in the order of the cell; a place without a probe has reliability 0 everywhere.
-
-    The cell's first look is an overview without a spectrum and its second brings the spectrometer close, before
-    anything touches the part; the generator may do its looks in another order.
-    """
-    looks = (data.primitive == int(Primitive.LOOK)).any(axis=0)
-    order = np.argsort(~looks, kind="stable")
-    primitive = data.primitive[:, order]
-    there = (primitive >= 0).astype(np.float32)
-    values = {m.value: torch.from_numpy(data.values[m][:, order]) for m in Modality}
-    reliability = {m.value: torch.from_numpy(data.reliability[m][:, order] * there) for m in Modality}
-    if looks.sum() > 1:
-        reliability[Modality.SPECTRAL][:, 0] = 0.0
-    return TokenBatch(torch.from_numpy(np.maximum(primitive, 0).astype(np.int64)), values, reliability)
+    """All parts as one batch, in the order probed; a place without a probe has reliability 0 everywhere."""
+    there = (data.primitive >= 0).astype(np.float32)
+    values = {m.value: torch.from_numpy(data.values[m]) for m in Modality}
+    reliability = {m.value: torch.from_numpy(data.reliability[m] * there) for m in Modality}
+    return TokenBatch(torch.from_numpy(np.maximum(data.primitive, 0).astype(np.int64)), values, reliability)
 
 
 def split_parts(data: PerceptionData, settings: PerceptionTraining) -> tuple[Tensor, Tensor, Tensor]:

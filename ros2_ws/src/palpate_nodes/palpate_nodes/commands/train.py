@@ -7,43 +7,55 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from palpate_agents.errors import ConfigError
 
+COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
 _HELP = """Train the fusion model of the simulated cell.
 
-Draws parts, probes each through the sensor models and the feature extraction of the stack, trains, calibrates, and
-writes weights (safetensors) and a model card with figures on parts that were held out. A run that was stopped goes on
-where it was.
+Draws parts, probes each nine times in the batched cell, trains, calibrates, and writes weights (safetensors) and a
+model card with figures on parts that were held out.
 
-Example:  palpate train perception --parts 20000 --seed 0 --out models/mine
+Example:  palpate train perception --parts 100000 --seed 1 --out models/mine
 """
 
 
 def perception(
-    parts: Annotated[int, typer.Option(min=500, max=10_000_000, help="How many parts to simulate.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of parts, devices, weights and batches.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that simulate.")] = 2,
+    parts: Annotated[int, typer.Option(min=500, max=10_000_000, help="How many parts to simulate.")] = 60_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of parts, devices, weights and batches.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/cell29"),
     data: Annotated[
-        Path | None, typer.Option(help="Simulated parts (.npz); made if missing. Default: beside the model.")
+        Path | None, typer.Option(help="Simulated parts (.npz) to read; made and kept there if missing.")
     ] = None,
     epochs: Annotated[int, typer.Option(min=0, max=10_000, help="Most epochs; 0: the default.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the training.")] = 2,
 ) -> None:
     """Train the fusion model."""
     import torch
 
-    from palpate_sim.training.generate import generate
+    from palpate_nodes.part_library import part_library
+    from palpate_sim.training.batched import generate_batched
     from palpate_sim.training.perception import PerceptionTraining, train_to
     from palpate_sim.training.perception_data import PerceptionData
 
     console = Console(highlight=False)
-    torch.set_num_threads(1)
-    source = data or out.with_name(f"{out.name}-{parts}-{seed}.npz")
-    source.parent.mkdir(parents=True, exist_ok=True)
-    simulated = PerceptionData.load(source) if source.exists() else generate(parts, seed, workers, source)
+    torch.set_num_threads(threads)
+    if data is not None and data.exists():
+        simulated = PerceptionData.load(data)
+    else:
+        library = part_library(console)
+        with Progress(*COLUMNS, console=console) as bar:
+            task = bar.add_task("probing parts", total=parts)
+            simulated = generate_batched(
+                parts, seed, library, progress=lambda done, _total: bar.update(task, completed=done)
+            )
+        if data is not None:
+            data.parent.mkdir(parents=True, exist_ok=True)
+            simulated.save(data)
     if len(simulated) != parts:
-        raise ConfigError(f"{source} holds {len(simulated)} parts, not {parts}: give another --data or --parts")
+        raise ConfigError(f"{data} holds {len(simulated)} parts, not {parts}: give another --data or --parts")
     settings = PerceptionTraining(seed=seed, **({"epochs": epochs} if epochs else {}))
 
     def show(row: dict[str, float]) -> None:
