@@ -117,7 +117,7 @@ class Workers:
         self.cells = cells
         self._memory = {name: _view(shared[name], shape) for name, shape in shapes.items()}
         self._pipes: list[Connection] = []
-        self._processes = []
+        self._processes: list[Any] = []
         bounds = [cells * k // workers for k in range(workers + 1)]
         for first, behind in pairwise(bounds):
             own = replace(config, first_cell=config.first_cell + first)
@@ -133,8 +133,7 @@ class Workers:
         """See `Local`."""
         for pipe in self._pipes:
             pipe.send(("reset", seed))
-        for pipe in self._pipes:
-            self._answer(pipe)
+        self._answers()
         return self._observation()
 
     def step(self, actions: NDArray[np.floating]) -> Batch:
@@ -151,7 +150,7 @@ class Workers:
 
     def finish(self) -> Batch:
         """Wait for it."""
-        parts = [self._answer(pipe) for pipe in self._pipes]
+        parts = self._answers()
         kept = [part[4] for part in parts if len(part[4].rows)]
         last = (
             {name: np.concatenate([e.observation[name] for e in kept]) for name in kept[0].observation} if kept else {}
@@ -164,11 +163,20 @@ class Workers:
     def _observation(self) -> Observation:
         return {name: values.copy() for name, values in self._memory.items() if name != "action"}
 
-    def _answer(self, pipe: Connection) -> Any:
+    def _answers(self) -> list[Any]:
+        return [self._answer(*pair) for pair in zip(self._pipes, self._processes, strict=True)]
+
+    @staticmethod
+    def _answer(pipe: Connection, process: Any) -> Any:
         try:
+            while not pipe.poll(1.0):
+                if not process.is_alive() and not pipe.poll():
+                    raise EOFError
             kind, content = pipe.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise CellError("a worker of the environment died; make the environment anew") from error
+            raise CellError(
+                f"a worker of the environment died (exit code {process.exitcode}); make the environment anew"
+            ) from error
         if kind == "error":
             raise CellError(f"a worker of the environment failed: {content}")
         return content

@@ -20,7 +20,7 @@ from palpate_sim.clearance import Clearance
 from palpate_sim.geometry import Point
 from palpate_sim.kinematics import ARM_JOINTS, FINGER_JOINTS, UrdfModel
 from palpate_sim.objects import Part
-from palpate_sim.scene import Quaternion, add_part, load_arm, load_fixtures
+from palpate_sim.scene import PartShapes, Quaternion, add_part, load_arm, load_fixtures
 
 Array = NDArray[np.float64]
 
@@ -102,6 +102,7 @@ class CellRenderer:
         self.color_camera = color_camera(self.model)
         self.thermal_camera = thermal_camera(self.model)
         self._fixtures, self._parts = _Layer(), _Layer()
+        self._shapes = PartShapes(self._parts.client)
         self._arm = _Layer() if arm else None
         self._layers = [layer for layer in (self._fixtures, self._parts, self._arm) if layer is not None]
         bodies = load_fixtures(self._fixtures.client, self.model, collision=False)
@@ -132,7 +133,7 @@ class CellRenderer:
         self._bodies = [
             add_part(
                 self._parts.client, part.shape, part.dimensions_m, 0.0, WHITE, (0.0, 0.0, -1.0), (0, 0, 0, 1),
-                collision=False,
+                collision=False, shapes=self._shapes,
             )
             for part in parts
         ]  # fmt: skip

@@ -241,6 +241,23 @@ def test_forces_are_honoured_and_limited():
     assert np.all(stopped.features.reliability[stopped.outcome == Outcome.FORCE_LIMIT] == 0.0)
 
 
+def test_zero_asks_for_the_default_of_the_arm():
+    spot, devices, keys = spots_of(8), draw_device_batch(keys_of(1, np.arange(8))), keys_of(2, np.arange(8))
+    zero, limits = np.zeros(8), robot.LIMITS
+    pairs = [
+        (press(spot, devices, zero, zero, zero, keys), press(spot, devices, zero + 6.4, zero + 0.2, zero, keys)),
+        (tap(spot, devices, zero, zero, keys), tap(spot, devices, zero + limits.tap_speed_m_s, zero, keys)),
+        (
+            slide(spot, devices, zero, zero, zero, keys),
+            slide(spot, devices, zero + 2.0, zero + 0.02, zero + 0.015, keys),
+        ),
+    ]
+    for default, told in pairs:
+        np.testing.assert_allclose(default.features.values, told.features.values)
+    fast = (tap(spot, devices, zero + speed, zero, keys) for speed in (1.0, limits.tap_speed_max_m_s))
+    np.testing.assert_array_equal(*(result.features.values for result in fast))
+
+
 def test_soft_and_slow_parts_give_no_features_rather_than_wrong_ones():
     soft = spots_of(4, indentation_modulus_pa=np.full(4, 1e3), wall_thickness_m=np.full(4, np.inf))
     devices, keys = draw_device_batch(keys_of(1, np.arange(4))), keys_of(2, np.arange(4))

@@ -9,8 +9,6 @@ from palpate_sim.contact import ARM_STIFFNESS_N_M, friction_coefficient, pad_for
 from palpate_sim.objects import part_from_seed
 from palpate_sim.surface import wipe
 from palpate_sim.touch import SPOT_RADIUS_M, TIP_SPRING_N_M, TIP_TRAVEL_M, TouchModel
-from palpate_sim.training.contact_loops import GuardedLoop
-from palpate_sim.training.touch_windows import MotionLimits
 
 DOWN, UP = np.array([0.0, 0.0, -1.0]), np.array([0.0, 0.0, 1.0])
 
@@ -110,55 +108,3 @@ def test_a_period_of_contact_is_cheap():
     start = time.process_time()
     slid_friction(model, (0.0, 0.0), periods=400)
     assert (time.process_time() - start) / 400 < 200e-6
-
-
-# --- the contact loops of the training windows ------------------------------------------------------------------------
-
-
-def loop_over(rise_n_m, count=1):
-    """A loop whose surface rises under the slide by so much force per metre."""
-
-    def force(travel, along):
-        return np.maximum(3e4 * travel + rise_n_m * along, 0.0)
-
-    tilt = np.ones(count), np.zeros(count)
-    loop = GuardedLoop(force, tilt, MotionLimits(), lambda: np.zeros(count), 5e4, np.full(count, 2.5))
-    loop.approach()
-    loop.hold(2.0, 0.15, 20.0, 8e-3)
-    return loop
-
-
-def test_a_slide_climbs_with_a_tilted_surface():
-    # 3e4 N/m * tan(3 degrees)
-    loop = loop_over(1600.0)
-    track = loop.track(loop.slide(np.array([0.015]), 0.02, 2.0, lambda n, v, t: 0.0 * n))
-    end = int(track.ended[0])
-    assert track.along_m[end - 1, 0] == pytest.approx(0.015, abs=1e-5)
-    assert track.normal_n[end - 250 : end - 100, 0].mean() == pytest.approx(2.0, abs=0.12)  # 3.6 without the integral
-
-
-def test_a_slide_stops_where_the_tip_catches():
-    loop = loop_over(np.array([0.0, 1e5]), count=2)
-    track = loop.track(loop.slide(np.array([0.015, 0.015]), 0.02, 2.0, lambda n, v, t: 0.0 * n))
-    last = [float(track.along_m[min(track.ended[k], len(track.along_m)) - 1, k]) for k in range(2)]
-    assert last[0] == pytest.approx(0.015, abs=1e-5)
-    assert last[1] < 0.005
-
-
-def test_parts_do_not_wait_for_each_other():
-    force = [lambda travel, along: np.maximum(3e4 * travel, 0.0), lambda travel, along: np.maximum(
-        np.array([3e4, 2e2]) * travel, 0.0
-    )]  # fmt: skip
-    ended = []
-    for count, law in zip((1, 2), force, strict=True):
-        loop = GuardedLoop(
-            law, (np.ones(count), np.zeros(count)), MotionLimits(), lambda count=count: np.zeros(count), 5e4,
-            np.full(count, 2.5),
-        )  # fmt: skip
-        loop.approach()
-        loop.hold(6.4, 0.2, 8.0, 8e-3)
-        track = loop.track(loop.unload(12.0))
-        start, end = int(track.touched[0]), int(track.ended[0])
-        ended.append(track.normal_n[start:end, 0])
-    assert len(ended[0]) == len(ended[1])
-    np.testing.assert_allclose(ended[1], ended[0])

@@ -349,7 +349,7 @@ def test_parts_come_and_go_without_leaking(world):
     bodies, before = pybullet.getNumBodies(physicsClientId=world.client), memory_kb()
     exchange(150)
     assert pybullet.getNumBodies(physicsClientId=world.client) == bodies
-    assert (memory_kb() - before) / 150 < 12.0
+    assert (memory_kb() - before) / 150 < 6.0
 
 
 def test_the_fibre_sees_the_part_or_the_table(world):

@@ -20,11 +20,13 @@ from palpate_sim.batch.robot import (
     BALL_ACCELERATION_M_S2,
     JOINT_PERIOD,
     LIMITS,
+    PRESS_HOLD_S,
     TIP_SLOW_M,
     TIP_WHITE_M,
     TOOL_MASS_KG,
     ZERO_ERROR_N,
     draw,
+    or_default,
 )
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import PressLaw, law_dent, law_displacement, law_force, press_law
@@ -89,7 +91,7 @@ def press(
         spot: what the ball meets.
         devices: n sets.
         force_n: (n,) wanted; 0: the arm's default. Never above its share of the force limit.
-        hold_s: (n,) time at that force.
+        hold_s: (n,) time at that force; 0: the arm's default.
         tilt_rad: (n,) between approach and surface normal.
         keys: (n,) int64, of these presses.
     """
@@ -105,7 +107,7 @@ def press(
     deepest_m = touch.detected_m + (LIMITS.press_depth_m + STOPPING_M)
     forces = law_force(law.column(), xp.concat([early, touch.stop_m[:, None], deepest_m[:, None]], axis=1))
     rising, jump, deepest = forces[:, :RISING], forces[:, RISING], forces[:, RISING + 1]
-    aimed = xp.where(force_n > 0.0, xp.minimum(force_n, most), most) - zero
+    aimed = or_default(force_n, most, most) - zero
     wanted = xp.minimum(aimed, deepest)
     peak = xp.maximum(wanted, jump)
     give = (law_displacement(law, peak) - touch.stop_m) / xp.maximum(peak - jump, 1e-3)
@@ -120,7 +122,7 @@ def press(
     cut_short = (deepest < aimed) & (peak < TOOL_MASS_KG * CONTROL_ACCELERATION_M_S2 + LIMITS.contact_threshold_n)
     columns = _fits(loading, gain, found, ~cut_short)
     columns.append(found)
-    columns.append(_creep(law, peak, wanted, rate, hold_s, shaken, noise[:, 2:4]))
+    columns.append(_creep(law, peak, wanted, rate, or_default(hold_s, PRESS_HOLD_S), shaken, noise[:, 2:4]))
     usable = found >= MIN_PEAK_N
     n = keys.shape[0]
     values = xp.full((n, len(NAMES)), math.nan, dtype=xp.float64, device=force_n.device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from palpate_sim.backend import Array, ndtri
+import math
+
+from palpate_sim.backend import Array, namespace, ndtri
 from palpate_sim.keyed import uniform
 from palpate_sim.motion import MotionLimits
 from palpate_sim.sensors.encoders import SLOW_RAD, WHITE_RAD
@@ -18,6 +20,7 @@ JOINT_PERIOD = 10
 """Control periods between joint states."""
 BALL_ACCELERATION_M_S2 = (2.4, 2.7)
 """What the joints allow along the approach over the middle of the table (`ToolLine.limit`); sets its speed."""
+PRESS_HOLD_S = 0.2
 ZERO_ERROR_N = (0.06, 0.16)
 """Rest of the quick approach's braking in the controller's zero, seen in the cell: it presses so much less."""
 
@@ -26,3 +29,9 @@ def draw(keys: Array, name: str, uniforms: int, normals: int) -> tuple[Array, Ar
     """(n, uniforms) numbers in 0..1 and (n, normals) standard normal ones that belong to the keys, in one go."""
     numbers = uniform(keys, name, (uniforms + normals,))
     return numbers[:, :uniforms], ndtri(numbers[:, uniforms:])
+
+
+def or_default(values: Array, default: float, most: float = math.inf) -> Array:
+    """(n,) what was asked for; the arm's default where that is 0, and never more than `most`."""
+    xp = namespace(values)
+    return xp.minimum(xp.where(values > 0.0, values, default), most)

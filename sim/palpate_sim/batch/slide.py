@@ -8,7 +8,7 @@ from palpate_agents.encoders.tactile import NAMES, SETTLE_SAMPLES
 from palpate_agents.observation import Outcome
 from palpate_sim.backend import Array, namespace
 from palpate_sim.batch.features import Features, TouchResult
-from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, TOOL_MASS_KG, ZERO_ERROR_N, draw
+from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, TOOL_MASS_KG, ZERO_ERROR_N, draw, or_default
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import law_dent, law_displacement, law_force, press_law
 from palpate_sim.friction import ROUGH_SHARE, friction_coefficient, stribeck_rise
@@ -43,19 +43,20 @@ def slide(
         spot: what the ball meets.
         devices: n sets.
         force_n: (n,) wanted normal force; 0: the arm's default. Never above its share of the force limit.
-        speed_m_s: (n,) of the slide; at most three times the arm's default.
-        distance_m: (n,) of the slide.
+        speed_m_s: (n,) of the slide; 0: the arm's default. At most three times that.
+        distance_m: (n,) of the slide; 0: the arm's default.
         keys: (n,) int64, of these slides.
     """
     xp = namespace(force_n)
     draws, noise = draw(keys, "slide", 4, 5)
     zero = ZERO_ERROR_N[0] + (ZERO_ERROR_N[1] - ZERO_ERROR_N[0]) * draws[:, 0]
-    wanted = xp.minimum(xp.where(force_n > 0.0, force_n, LIMITS.slide_force_n), MOST_N)
+    wanted = or_default(force_n, LIMITS.slide_force_n, MOST_N)
     law = press_law(spot)
     touched_m = law_displacement(law, xp.maximum(LIMITS.contact_threshold_n - zero, 0.0))
     most = law_force(law, touched_m + LIMITS.press_depth_m)
-    speed = xp.minimum(speed_m_s, 3.0 * LIMITS.slide_speed_m_s)
-    rows, braking = _rows(speed, distance_m, xp.floor(JOINT_PERIOD * draws[:, 3]) * PERIOD_S)
+    speed = or_default(speed_m_s, LIMITS.slide_speed_m_s, 3.0 * LIMITS.slide_speed_m_s)
+    distance = or_default(distance_m, LIMITS.slide_m)
+    rows, braking = _rows(speed, distance, xp.floor(JOINT_PERIOD * draws[:, 3]) * PERIOD_S)
     # Friction adds to the norm of the force, and near the limit the normal force gives way.
     height, stick = spot.ripple, stribeck_rise(spot, speed)
     oblique = xp.sqrt(1.0 + friction_coefficient(spot, wanted, speed) ** 2)

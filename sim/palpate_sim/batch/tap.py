@@ -17,7 +17,7 @@ from palpate_agents.encoders.tactile import NAMES
 from palpate_agents.observation import Outcome
 from palpate_sim.backend import Array, constant, interpolate, namespace, ndtri
 from palpate_sim.batch.features import Features, TouchResult
-from palpate_sim.batch.robot import draw
+from palpate_sim.batch.robot import LIMITS, draw, or_default
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import BALL_RADIUS_M, law_dent, press_law
 from palpate_sim.impact import (
@@ -60,12 +60,12 @@ def tap(spot: PartBatch, devices: DeviceBatch, speed_m_s: Array, tilt_rad: Array
     Args:
         spot: what the ball meets.
         devices: n sets.
-        speed_m_s: (n,) of the arm along its approach.
+        speed_m_s: (n,) of the arm along its approach; 0: its default. Never above its limit.
         tilt_rad: (n,) between approach and surface normal.
         keys: (n,) int64, of these taps.
     """
     xp = namespace(speed_m_s)
-    speed = speed_m_s * xp.cos(tilt_rad)
+    speed = or_default(speed_m_s, LIMITS.tap_speed_m_s, LIMITS.tap_speed_max_m_s) * xp.cos(tilt_rad)
     law = press_law(spot)
     found = pulses(spot, speed, law)
     samples = found.duration_s * BURST_RATE_HZ

@@ -31,6 +31,7 @@ from palpate_sim.sensors.look import (
     limited,
     wet_look,
 )
+from palpate_sim.shapes import BRACKET_THICKNESS_M, BRACKET_THICKNESS_SHARE, FLANGE_SHARE, SHAPES
 from palpate_sim.surface_maps import GRID, SurfaceMaps
 
 SUB = 2
@@ -48,14 +49,14 @@ HOLE_BLOB, HOLE_GRAIN = 0.8, 0.78
 """Standard deviation of the field behind holes between cells and within one: patches are a bit larger than cells."""
 BETWEEN = 1.25
 """Variance of lightness within a cell over that of its four fine places: 4/3 for a slope, 1 for steps between them."""
-LATTICE = 0.4
+LATTICE = 0.26
 """Spread of the number of pixels whose centres lie in a cell, over the square root of that number."""
 HEIGHT_PATCH_PX = 1.7
 """Pixels that share their depth noise after the segmentation's median."""
 RIM_LOSS, RIM_SPREAD = 0.18, 0.2
 """The outline is rough by a pixel: cells at the rim look lower by this over the pixels along their side, and vary."""
-LOGISTIC = 1.702
-"""`1 / (1 + exp(-1.702 x))` is the normal distribution's integral to 0.01."""
+SMEAR_M = 1e-3
+"""What lies so little outside of the part's own box still shows it: the outline is rough by a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +187,7 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
         join = namespace(batch.dimensions_m).concat
         return SeenGrid(*(join([getattr(grid, field.name) for grid in grids], axis=0) for field in fields(SeenGrid)))
     xp = namespace(batch.dimensions_m)
-    size, extent = rows.seen_extent_m, batch.dimensions_m
+    size, extent = mean_size(rows), batch.dimensions_m
     along, across = _steps()
     a, b = size[:, 0:1] * constant(along, extent), size[:, 1:2] * constant(across, extent)
     yaw = oriented_yaw_rad(rows)
@@ -203,8 +204,15 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
         return _single(xp, xp.reshape(values, (-1,))[flat])
 
     height = look_up(rows.height_m)
-    there = ~xp.isnan(height)
-    visible = look_up(rows.visible) * _single(xp, there)
+    # The camera looks down: what is on top is seen. Beyond the part's own box there is table.
+    there = (
+        ~xp.isnan(height) & (xp.abs(x) < 0.5 * extent[:, 0:1] + SMEAR_M) & (xp.abs(y) < 0.5 * extent[:, 1:2] + SMEAR_M)
+    )
+    visible = _single(xp, there)
+    bracket = batch.shape == SHAPES.index("bracket")
+    if xp.any(bracket):
+        step = (xp.abs(sin) * size[:, 0:1] + xp.abs(cos) * size[:, 1:2]) / (CELLS * SUB)
+        height = xp.where(bracket[:, None], _single(xp, _bracket_m(extent, y, step)), height)
     height = xp.where(there, height, xp.zeros_like(height)) / _single(xp, size[:, 2:3])
     seen = _pooled(xp, visible)
     distance = CAMERA_HEIGHT_M - size[:, 2:3]
@@ -246,9 +254,20 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     )
 
 
+def _bracket_m(extent: Array, y: Array, step: Array) -> Array:
+    """(n, F) mean height of brackets, m: the flange is thinner than the places are apart."""
+    xp = namespace(y)
+    low, high = BRACKET_THICKNESS_M
+    plate = xp.minimum(xp.clip(BRACKET_THICKNESS_SHARE * extent[:, 2:3], low, high), 0.5 * extent[:, 2:3])
+    flange = xp.minimum(plate, FLANGE_SHARE * extent[:, 1:2])
+    covered = xp.clip((flange - 0.5 * extent[:, 1:2] - y) / step + 0.5, 0.0, 1.0)
+    return plate + (extent[:, 2:3] - plate) * covered
+
+
 def surface_view(
-    batch: Any, maps: SurfaceMaps, rows: Any, devices: Any, keys: Array, grid: SeenGrid | None = None
-) -> Array:
+    batch: Any, maps: SurfaceMaps, rows: Any, devices: Any, keys: Array, grid: SeenGrid | None = None,
+    seen_height_m: Array | None = None,
+) -> Array:  # fmt: skip
     """Surface maps of n parts as one picture of each would give them.
 
     Args:
@@ -257,7 +276,9 @@ def surface_view(
         rows: `LibraryRows` of n.
         devices: `DeviceBatch` of n: white balance, exposure and noise of the camera.
         keys: (n,) int64 of part and probe, for the noise.
-        grid: `seen_grid(batch, rows, devices)`, if it is known; the other arguments are then not looked at.
+        grid: `seen_grid(batch, rows, devices)`, if it is known; of the other arguments only `maps` is then looked at.
+        seen_height_m: (n,) height of the seen box in this look (`sizes.seen_size`), with which heights are compared;
+            None: without error. Needs `rows`.
 
     Returns:
         (n, 8, 8, C) float32 in the order of `surface_map.CHANNELS`.
@@ -270,11 +291,14 @@ def surface_view(
                 views.append(surface_view(batch.rows(k), maps.rows(k), rows.rows(k), devices.rows(k), keys[k]))
             else:
                 views.append(surface_view(batch, maps.rows(k), rows, devices, keys[k], grid.rows(k)))
-        return namespace(keys).concat(views, axis=0)
-    if grid is None:
-        grid = seen_grid(batch, rows, devices)
-    covers = [maps.coat, maps.label, maps.film_um, maps.dirt]
-    return _view(namespace(keys), grid, covers, keys)
+        view = namespace(keys).concat(views, axis=0)
+    else:
+        if grid is None:
+            grid = seen_grid(batch, rows, devices)
+        view = _view(namespace(keys), grid, [maps.coat, maps.label, maps.film_um, maps.dirt], keys)
+    if seen_height_m is not None:
+        view[..., -1] *= _single(namespace(keys), rows.seen_extent_m[:, 2] / seen_height_m)[:, None, None]
+    return view
 
 
 def _blocks(n: int) -> list[slice]:
@@ -302,6 +326,13 @@ def _view(xp: Any, grid: SeenGrid, covers: list[Array], keys: Array) -> Array:
     return _with_noise(xp, grid, pooled, coarse_normals(keys, "vision", COUNT))
 
 
+def _below(x: Array) -> Array:
+    """The normal distribution's integral, within 2e-4 (Page 1977): right in the tails, where most cells are."""
+    xp = namespace(x)
+    bounded = limited(x, -6.0, 6.0)
+    return 1.0 / (1.0 + xp.exp(bounded * (-1.5976 - 0.07056 * bounded * bounded)))
+
+
 def _with_noise(xp: Any, grid: SeenGrid, pooled: Array, noise: tuple[Array, ...]) -> Array:
     """The map from its cells' means (n, 6, 64) of red, green, blue, squared lightness, hole chance and bare share."""
     colours, counted, root = pooled[:, :3], grid.counted, grid.root
@@ -313,9 +344,9 @@ def _with_noise(xp: Any, grid: SeenGrid, pooled: Array, noise: tuple[Array, ...]
     rough = (contrast * light) ** 2 * (1.0 - grid.kept)
     spread = xp.sqrt((BETWEEN * between + rough + grid.grey) * (counted / (1.0 + counted)))
     usual = (xp.sum(grid.seen * light, axis=1) / (xp.sum(grid.seen, axis=1) + 1e-6))[:, None]
-    above = (usual + HIGHLIGHT - light) / (spread + 0.02) * LOGISTIC
+    above = (light - usual - HIGHLIGHT) / (spread + 0.02)
     field = coarse_quantile(pooled[:, 4]) * float(np.hypot(HOLE_BLOB, HOLE_GRAIN)) - HOLE_BLOB * noise[5]
-    share = 1.0 / (1.0 + xp.exp(field * (-LOGISTIC / HOLE_GRAIN)))
+    share = _below(field * (1.0 / HOLE_GRAIN))
     holes = xp.floor(share * counted + (0.5 + 0.29 * noise[1])) / counted
     colours = colours * mottle[:, None, :] + grid.grain * root[:, None, :] * xp.stack(noise[1:4], axis=1)
     values = xp.stack(
@@ -325,7 +356,7 @@ def _with_noise(xp: Any, grid: SeenGrid, pooled: Array, noise: tuple[Array, ...]
             colours[:, 1],
             colours[:, 2],
             present * spread * (1.0 + 0.7071 * root * limited(noise[4], -1.0, 3.0)),
-            present / (1.0 + xp.exp(limited(above, -60.0, 60.0))),
+            present * xp.floor(_below(above) * counted + 0.5) / counted,
             present * limited(holes, 0.0, 1.0),
             present * (grid.height + grid.height_noise * noise[4]),
         ],

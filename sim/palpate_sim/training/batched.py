@@ -146,9 +146,7 @@ def _actions(keys: NDArray[np.int64], kind: NDArray[np.int64], number: int) -> N
     return actions
 
 
-def _data(
-    cell: BatchedCell, results: list[ProbeResult], seed: int, mix: str, config: FeatureConfig
-) -> PerceptionData:
+def _data(cell: BatchedCell, results: list[ProbeResult], seed: int, mix: str, config: FeatureConfig) -> PerceptionData:
     parts = cell.parts
     values = {m: np.stack([r.features[m].values for r in results], axis=1).astype(np.float32) for m in Modality}
     reliability = {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame, Outcome, Primitive, ProbeExecution, ProbeGoal, ProbeWindows, TapBurst
-from palpate_sim.batch.robot import BALL_ACCELERATION_M_S2, JOINT_PERIOD, ZERO_ERROR_N
+from palpate_sim.batch.robot import BALL_ACCELERATION_M_S2, JOINT_PERIOD, PRESS_HOLD_S, ZERO_ERROR_N
 from palpate_sim.contact import (
     BURST_RATE_HZ,
     TIP_MASS_KG,
@@ -34,7 +34,6 @@ TAP_WINDOW_S = 0.1
 PAD_ACCELERATION_M_S2 = (2.0, 2.65)
 """As `BALL_ACCELERATION_M_S2`, with a pad."""
 SLIDE_SETTLE_S, SLIDE_RATE_N_S = 0.15, 20.0
-PRESS_HOLD_S = 0.2
 SLID_SHARE = 0.3
 """A slide that ended earlier has failed, as in primitives.py."""
 FRICTION_STEPS = 16

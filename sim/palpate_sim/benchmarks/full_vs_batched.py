@@ -1,0 +1,302 @@
+"""`full_vs_batched`: the same probes of the same parts in the full cell and in the batched one.
+
+Each part lies in the full cell where the part library has it. Actions are decoded on what its camera sees, executed with
+pictures and 1 kHz streams, and their features extracted. The batched cell then gets the same goals, parts, devices and
+surfaces, many times over with other noise. What the full cell measured should be one more of those.
+
+    print(format_table(compared(full_probes(parts, seed=1), seed=1)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palpate_agents.benchmarks.spectra import interval_over_objects
+from palpate_agents.encoders.features import FeatureConfig, feature_names
+from palpate_agents.encoders.reflectance import LEVEL_NAMES
+from palpate_agents.observation import Modality, Outcome, Primitive
+from palpate_agents.probing.decoder import GoalArrays, SeenPart, decode, encode
+from palpate_sim.batch.cell import BatchConfig, BatchedCell
+from palpate_sim.cell import CellConfig
+from palpate_sim.devices import DeviceBatch, DeviceDraw
+from palpate_sim.full_cell import FullCell
+from palpate_sim.keyed import combine, keys_of, uniform
+from palpate_sim.library import PartLibrary
+from palpate_sim.objects import Part, PartBatch, draw_parts
+
+Array = NDArray[np.floating]
+
+REPEATS = 24
+"""Cells of each part with noise of their own."""
+PARTS_PER_CELL = 6
+"""Then come other devices."""
+FLOOR = 0.05
+"""Differences count against the noise and this share of the spread between parts: so small ones tell no materials
+apart, and columns without noise are not held to rounding errors."""
+REFERENCE_PARTS = 192
+SPECTRAL_STEP = 8
+"""Channels that are looked at: every eighth, beside the levels."""
+STEPS: tuple[tuple[str, Primitive], ...] = (
+    ("look", Primitive.LOOK),
+    ("tap", Primitive.TAP),
+    ("press", Primitive.PRESS),
+    ("slide", Primitive.SLIDE),
+    ("dwell_hot", Primitive.DWELL),
+    ("dwell_warm", Primitive.DWELL),
+    ("wipe", Primitive.WIPE),
+    ("look_wiped", Primitive.LOOK),
+    ("scratch", Primitive.SCRATCH),
+    ("look_scratched", Primitive.LOOK),
+    ("lift", Primitive.LIFT),
+)
+"""Probes of each part, in this order: the looks see what came before them."""
+LOOKS_AT = {"look_wiped": "wipe", "look_scratched": "scratch"}
+"""These look at the middle of the way of those."""
+
+
+@dataclass(frozen=True)
+class PartRun:
+    """A part in the full cell.
+
+    Attributes:
+        part, devices: which.
+        actions: (S, 7) in the order of STEPS.
+        goals: of them, N = 1 each, decoded on what was seen.
+        seen: what that was.
+        features: of each probe, modality -> (F,).
+        outcome, seconds: (S,).
+        coat, label, film_um, dirt: (S + 1, 16, 16) before each probe and at the end.
+        damage_m: (S,) deepest mark after each probe.
+        max_force_n: (S,).
+    """
+
+    part: Part
+    devices: DeviceDraw
+    actions: Array
+    goals: tuple[GoalArrays, ...]
+    seen: tuple[SeenPart, ...]
+    features: tuple[dict[Modality, Array], ...]
+    outcome: NDArray[np.int64]
+    seconds: Array
+    maps: dict[str, Array]
+    damage_m: Array
+    max_force_n: Array
+
+
+MAPS = ("coat", "label", "film_um", "dirt")
+
+
+def actions_of(part: Part, extent_m: Array, seed: int) -> Array:
+    """(S, 7) actions: random places on the inner half of the part, forces and speeds inside their ranges.
+
+    Args:
+        part: which.
+        extent_m: (3,) as seen.
+        seed: of the draws.
+    """
+    rows: dict[str, Array] = {}
+    for name, primitive in STEPS:
+        key = combine(keys_of(seed, part.seed), "full_vs_batched", LOOKS_AT.get(name, name))
+        u = uniform(key, "action", (8,))[0]
+        place = (u[:2] - 0.5) * 0.5 * np.asarray(extent_m)[:2]
+        rows[name] = encode(
+            primitive, place, extent_m, standoff_m=0.012 + 0.05 * u[2], slide_m=0.012 + 0.006 * u[3], across=u[4] > 0.5,
+            speed_m_s=0.025 + 0.012 * u[5], dwell_s=0.3 + 0.4 * u[6] if primitive is Primitive.PRESS else 1.5 + u[6],
+            force_n=1.5 + 3.0 * u[7], pad_index=int(name == "dwell_hot"),
+        )[0]  # fmt: skip
+    return np.stack([rows[name] for name, _ in STEPS])
+
+
+def run_part(cell: FullCell, part: Part, seed: int) -> PartRun:
+    """All STEPS on one part.
+
+    Args:
+        cell: the full cell.
+        part: is laid in.
+        seed: of the actions.
+    """
+    cell.present(part)
+    actions = actions_of(part, np.array(cell.view.extent_m), seed)
+    goals, seen, features, outcome, seconds, damage, force = [], [], [], [], [], [], []
+    maps = [{name: getattr(cell.maps, name)[0].copy() for name in MAPS}]
+    for action in actions:
+        seen.append(cell.seen)
+        goals.append(cell.goals(action))
+        done = cell.act(action)
+        features.append({modality: np.asarray(values, float) for modality, values in done.features.values.items()})
+        outcome.append(int(done.execution.outcome))
+        seconds.append(done.seconds)
+        damage.append(cell.damage_m)
+        force.append(done.execution.max_force_n)
+        maps.append({name: getattr(cell.maps, name)[0].copy() for name in MAPS})
+    return PartRun(
+        part, cell.devices, actions, tuple(goals), tuple(seen), tuple(features), np.array(outcome), np.array(seconds),
+        {name: np.stack([one[name] for one in maps]) for name in MAPS}, np.array(damage), np.array(force),
+    )  # fmt: skip
+
+
+def full_probes(
+    parts: Sequence[Part], seed: int, config: CellConfig | None = None,
+    progress: Callable[[int, int], None] | None = None, parts_per_cell: int = PARTS_PER_CELL,
+) -> list[PartRun]:  # fmt: skip
+    """STEPS on some parts in the full cell; about 12 s each on two cores.
+
+    Args:
+        parts: of geometries in the part library.
+        seed: of devices, noise and actions.
+        config: of the cell.
+        progress: called with parts done and parts in all.
+        parts_per_cell: how many are probed with the same devices.
+    """
+    runs: list[PartRun] = []
+    for first in range(0, len(parts), parts_per_cell):
+        with FullCell(seed + first, config) as cell:
+            for part in parts[first : first + parts_per_cell]:
+                runs.append(run_part(cell, part, seed))
+                if progress is not None:
+                    progress(len(runs), len(parts))
+    return runs
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Both cells on P parts and S STEPS.
+
+    Attributes:
+        parts: (P,) of them.
+        full: modality -> (P, S, F); mean, noise: of the batched cells, (P, S, F); spread: (S, F) between parts.
+        outcome_full, outcome_batched, seconds_full, seconds_batched: (P, S).
+        maps_full, maps_batched: name -> (P, S + 1, 16, 16).
+        views: (P, S + 1, 2, 8, 8, C) as seen by both before each probe, NaN at the end.
+        apart_m: (P, S) between the places that both cells' own decoding gives, NaN for other primitives.
+        damage_batched: (P, S) as the batched cell counts it.
+    """
+
+    runs: tuple[PartRun, ...]
+    full: dict[Modality, Array]
+    mean: dict[Modality, Array]
+    noise: dict[Modality, Array]
+    spread: dict[Modality, Array]
+    outcome_full: NDArray[np.int64]
+    outcome_batched: NDArray[np.int64]
+    seconds_full: Array
+    seconds_batched: Array
+    maps_full: dict[str, Array]
+    maps_batched: dict[str, Array]
+    views: Array
+    apart_m: Array
+    damage_batched: Array
+
+    def z(self, step: str, modality: Modality) -> Array:
+        """(P, F) full less batched, over noise and `FLOOR`; NaN where one of them has no value."""
+        k = names_of_steps().index(step)
+        scale = np.hypot(self.noise[modality][:, k], FLOOR * self.spread[modality][k])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (self.full[modality][:, k] - self.mean[modality][:, k]) / np.maximum(scale, 1e-12)
+
+
+def names_of_steps() -> list[str]:
+    """Names in STEPS."""
+    return [name for name, _ in STEPS]
+
+
+def compared(runs: Sequence[PartRun], seed: int, library: PartLibrary | None = None) -> Compared:
+    """The batched cell on what the full cell did.
+
+    Args:
+        runs: of `full_probes`.
+        seed: of the batched noise.
+        library: with the geometries of the parts; None: the whole one.
+    """
+    library = library or PartLibrary.load_or_build()
+    count, steps = len(runs), len(STEPS)
+    rows = np.repeat(np.arange(count), REPEATS)
+    batch = PartBatch.of([run.part for run in runs]).rows(rows)
+    devices = DeviceBatch.of([run.devices for run in runs]).rows(rows)
+    cell = BatchedCell(len(rows), seed, BatchConfig(), library)
+    cell.reset(parts=batch, devices=devices)
+    first = np.arange(count) * REPEATS
+    names = feature_names(FeatureConfig())
+    values: dict[Modality, list[Array]] = {modality: [] for modality in names}
+    outcome, seconds, damage, apart, views = [], [], [], [], []
+    maps = [{name: getattr(cell.maps, name)[first].copy() for name in MAPS}]
+    for k in range(steps):
+        goals = _stacked([run.goals[k] for run in runs])
+        own = decode(np.stack([run.actions[k] for run in runs]), SeenPart(cell.view[first], cell.extent_m[first]))
+        distance = np.linalg.norm(goals.point_m - own.point_m, axis=1)
+        apart.append(np.where(goals.primitive == own.primitive, distance, np.nan))
+        views.append(np.stack([np.stack([run.seen[k].surface[0] for run in runs]), cell.view[first]], axis=1))
+        done = cell.probe(goals.rows(rows))
+        for modality in names:
+            values[modality].append(done.features[modality].values.reshape(count, REPEATS, -1))
+        outcome.append(_usual(done.outcome.reshape(count, REPEATS)))
+        seconds.append(done.seconds.reshape(count, REPEATS).mean(axis=1))
+        damage.append(done.damage.reshape(count, REPEATS).mean(axis=1))
+        maps.append({name: getattr(cell.maps, name)[first].copy() for name in MAPS})
+    drawn = {modality: np.stack(value, axis=1) for modality, value in values.items()}  # (P, S, R, F)
+    spread = _spread_between_parts(runs, seed, library)
+    low, middle, high = (
+        {m: _percentile(np.moveaxis(v, 2, 0), share) for m, v in drawn.items()} for share in (15.9, 50.0, 84.1)
+    )
+    return Compared(
+        runs=tuple(runs),
+        full={m: np.stack([np.stack([f[m] for f in run.features]) for run in runs]) for m in names},
+        mean=middle,
+        noise={m: 0.5 * (high[m] - low[m]) for m in names},
+        spread=spread,
+        outcome_full=np.stack([run.outcome for run in runs]),
+        outcome_batched=np.stack(outcome, axis=1),
+        seconds_full=np.stack([run.seconds for run in runs]),
+        seconds_batched=np.stack(seconds, axis=1),
+        maps_full={name: np.stack([run.maps[name] for run in runs]) for name in MAPS},
+        maps_batched={name: np.stack([one[name] for one in maps], axis=1) for name in MAPS},
+        views=np.stack(views, axis=1),
+        apart_m=np.stack(apart, axis=1),
+        damage_batched=np.stack(damage, axis=1),
+    )
+
+
+def _stacked(goals: Sequence[GoalArrays]) -> GoalArrays:
+    return GoalArrays(*(np.concatenate(arrays) for arrays in zip(*goals, strict=True)))
+
+
+def _usual(outcomes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(P,) most frequent of (P, R)."""
+    return np.array([np.bincount(row).argmax() for row in outcomes], np.int64)
+
+
+def _percentile(values: Array, share: float) -> Array:
+    with np.errstate(all="ignore"):
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # columns that no part measures are NaN throughout
+            return np.asarray(np.nanpercentile(values, share, axis=0))
+
+
+def _spread_between_parts(runs: Sequence[PartRun], seed: int, library: PartLibrary) -> dict[Modality, Array]:
+    """(S, F) half the range from the 16th to the 84th percentile over parts of all materials, in the batched cell."""
+    keys = keys_of(seed + 1, np.arange(REFERENCE_PARTS))
+    template = [runs[k % len(runs)] for k in range(REFERENCE_PARTS)]
+    parts = draw_parts(keys).replace(
+        **{
+            name: np.array([getattr(PartBatch.of([run.part]), name)[0] for run in template])
+            for name in ("geometry_class", "geometry_id", "shape", "dimensions_m")
+        }
+    )
+    cell = BatchedCell(REFERENCE_PARTS, seed + 1, BatchConfig(), library)
+    cell.reset(parts=parts)
+    found: dict[Modality, list[Array]] = {modality: [] for modality in cell.names}
+    for k in range(len(STEPS)):
+        done = cell.probe(_stacked([run.goals[k] for run in template]))
+        for modality, values in found.items():
+            values.append(done.features[modality].values)
+    return {
+        modality: np.stack([0.5 * (_percentile(v, 84.1) - _percentile(v, 15.9)) for v in values])
+        for modality, values in found.items()
+    }
