@@ -131,8 +131,7 @@ class Workers:
 
     def reset(self, seed: int | None = None) -> Observation:
         """See `Local`."""
-        for pipe in self._pipes:
-            pipe.send(("reset", seed))
+        self._tell("reset", seed)
         self._answers()
         return self._observation()
 
@@ -145,8 +144,7 @@ class Workers:
         """Send a step off."""
         check_actions(np.asarray(actions), self.cells)
         self._memory["action"][:] = actions
-        for pipe in self._pipes:
-            pipe.send(("step", None))
+        self._tell("step", None)
 
     def finish(self) -> Batch:
         """Wait for it."""
@@ -163,6 +161,13 @@ class Workers:
     def _observation(self) -> Observation:
         return {name: values.copy() for name, values in self._memory.items() if name != "action"}
 
+    def _tell(self, command: str, argument: Any) -> None:
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            try:
+                pipe.send((command, argument))
+            except OSError as error:
+                raise _dead(process) from error
+
     def _answers(self) -> list[Any]:
         return [self._answer(*pair) for pair in zip(self._pipes, self._processes, strict=True)]
 
@@ -174,9 +179,7 @@ class Workers:
                     raise EOFError
             kind, content = pipe.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise CellError(
-                f"a worker of the environment died (exit code {process.exitcode}); make the environment anew"
-            ) from error
+            raise _dead(process) from error
         if kind == "error":
             raise CellError(f"a worker of the environment failed: {content}")
         return content
@@ -196,6 +199,13 @@ class Workers:
         for pipe in self._pipes:
             pipe.close()
         self._pipes, self._processes = [], []
+
+
+def _dead(process: Any) -> CellError:
+    return CellError(
+        f"a worker of the environment died (exit code {process.exitcode}); make the environment anew, "
+        f'and in a script only below `if __name__ == "__main__":`'
+    )
 
 
 def _view(shared: Any, shape: tuple[int, ...]) -> Floats:

@@ -26,7 +26,7 @@ __all__ = ["ProbeVecEnv", "ProbeVectorEnv"]
 NUMBERS = ("seconds", "damage", "max_force_n")
 
 
-class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.float32], Any]):
+class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
     """N cells; where an episode ends the next part is laid in within the same step (`final_obs` in the info)."""
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
@@ -75,7 +75,7 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.float32], Any]):
         return self._cells.reset(seed[0] if isinstance(seed, list) else seed), {}
 
     def step(
-        self, actions: NDArray[np.float32]
+        self, actions: NDArray[np.floating]
     ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One probe in every cell.
 

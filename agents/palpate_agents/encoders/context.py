@@ -126,6 +126,8 @@ class PartContext:
         look = execution.primitive is Primitive.LOOK
         if not look and (self.view is None or not self.view.found or windows.color is None):
             return {}
+        if look and windows.color is None and self.view is not None:
+            return {}  # a look that failed takes nothing back
         view = segment(windows, self.table_height_m, self.region)
         changed: dict[str, Any] = {"view": view, "surface": None} if look else {}
         if look or (self.view is not None and same_part(self.view, view)):

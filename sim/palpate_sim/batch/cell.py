@@ -23,11 +23,12 @@ from palpate_agents.probing.decoder import GoalArrays, SeenPart
 from palpate_sim.batch import heat, light, touch
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.pad_memory import PadMemory
+from palpate_sim.batch.sizes import seen_size
 from palpate_sim.batch.targets import base_places, part_frame, seen_axis, targets, way_of
 from palpate_sim.batch.timing import LOOK_STILL_S, ArmState, Spent, probe_seconds
 from palpate_sim.batch.vision import SeenGrid, seen_grid, surface_view
 from palpate_sim.devices import DeviceBatch, draw_device_batch
-from palpate_sim.keyed import combine, keys_of, normal, uniform
+from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import LibraryRows, PartLibrary
 from palpate_sim.motion import MotionLimits
 from palpate_sim.objects import PartBatch, draw_parts
@@ -45,8 +46,6 @@ SPOT_RADIUS_M = np.array([0.002, 5e-4, 5e-4, 5e-4, 0.006, 0.0, 0.0, 0.006, 0.003
 FIBRE_SPREAD = 0.35
 MARK_M, MARK_M2 = 50e-6, 90e-6
 """Damage 1: a mark so deep, or so much coat or label taken off (a scratch of 15 mm)."""
-EXTENT_NOISE_M = np.array([6e-4, 6e-4, 4e-4])
-"""Of the seen box from picture to picture."""
 
 
 @dataclass(frozen=True)
@@ -350,10 +349,9 @@ class BatchedCell:
         """Camera and thermal camera."""
         whole = isinstance(index, slice)
         grid, maps = (self._grid, self.maps) if whole else (self._grid.rows(index), self.maps.rows(index))
-        view = surface_view(self.parts, maps, self.rows, self.devices, keys, grid)
-        noise = normal(keys, "extent", (3,))
-        extent = self.rows.seen_extent_m[index] + EXTENT_NOISE_M * noise
-        volume = self.rows.seen_volume_m3[index]
+        size = _Size(self.rows.seen_extent_m[index], self.rows.seen_volume_m3[index])
+        extent, volume = seen_size(size, self.parts.transparency[index], keys)
+        view = surface_view(self.parts, maps, size, self.devices, keys, grid, extent[:, 2])
         self.view[index], self.extent_m[index], self.volume_m3[index] = view, extent, volume
         looks = features_of_view(view.astype(np.float64), extent, volume)
         _store(result, Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
@@ -364,6 +362,11 @@ class BatchedCell:
         parts = _Warm(self.parts.temperature_c[index], self._emissivity[index], self.parts.dimensions_m[index])
         warmth = heat.look(parts, _Camera(self.devices.netd_k[index]), self.config.ambient_c, keys)
         _store(result, Modality.THERMAL, index, warmth)
+
+
+class _Size(NamedTuple):
+    seen_extent_m: Floats
+    seen_volume_m3: Floats
 
 
 class _Warm(NamedTuple):

@@ -312,7 +312,8 @@ def spot_columns(values: Array, curves: TouchCurves, view: SpotView, draw: Chanc
         seen = emissivity[..., None] * (view.warmth + rise[:, 2, None, None] * side[:, :, None] * side[:, None, :])
         seen = xp.reshape(seen, (seen.shape[0], -1))
         patch = patch + emissivity * view.warmth[:, 5, 5][:, None]
-        ring = _noisy_median(seen[:, _RING], view.netd)[:, None] + 0.0 * ring
+        touched = (view.warmth > 0.0).any(axis=2).any(axis=1)[:, None]  # the others stay as they are alone
+        ring = xp.where(touched, _noisy_median(seen[:, _RING], view.netd)[:, None] + 0.0 * ring, ring)
     grain = (view.netd * PATCH_PIXELS**-0.5)[:, None]
     patch = patch + grain * (draw.patch - draw.base[:, None])
     grain = (view.netd * (1.57 / RING_PIXELS) ** 0.5)[:, None]

@@ -108,7 +108,7 @@ def dwell(
     warmth, later = 0.0 * part_c, None
     if uv_m is not None and bool((memory.heat_j_m2 > 0.0).any()):
         warmth = memory.warmth_k(spot, uv_m[:, 0:1], uv_m[:, 1:2])[:, 0, 0]
-        later = memory.warmth_k(spot, *around(uv_m), float(held_s.max()) + 1.0)
+        later = memory.warmth_k(spot, *around(uv_m), held_s + 1.0)
     step = start_c - part_c - warmth
     curves = touch_curves(spot, devices, pad_index, held_s + TOUCH_DELAY_S)
     offset = of_pad(devices.pad_offset_k, pad_index) if devices.pad_offset_k.ndim == 2 else 0.0

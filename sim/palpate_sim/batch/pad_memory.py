@@ -92,14 +92,14 @@ class PadMemory(NamedTuple):
         xp = namespace(self.start_c)
         return of_pad(self.block_drop_k, pad_index) * xp.exp(-of_pad(self.since_s, pad_index) / _BLOCK_TIME_S)
 
-    def warmth_k(self, spot: Any, x_m: Array, y_m: Array, later_s: float = 0.0) -> Array:
+    def warmth_k(self, spot: Any, x_m: Array, y_m: Array, later_s: Array | float = 0.0) -> Array:
         """(n, K, L) rise that the touches so far have left on a grid of places, K.
 
         Args:
             spot: n parts.
             x_m: (n, K) rows of the grid on the part, m.
             y_m: (n, L) columns of the grid.
-            later_s: so long from now.
+            later_s: so long from now, one or (n,).
 
         Each is a square of heat in a half-space, all at once in the middle of its dwell; a thin wall keeps its heat.
         """
@@ -122,10 +122,11 @@ class PadMemory(NamedTuple):
         mean = rise * xp.clip(PAD_SIDE_M**2 / area, 0.0, 1.0)
         return xp.sqrt(xp.clip(xp.sum(rise**2 * side**2 / area - mean**2, axis=1), 0.0, 1e9))
 
-    def _spots(self, spot: Any, later_s: float) -> tuple[Array, Array]:
+    def _spots(self, spot: Any, later_s: Array | float) -> tuple[Array, Array]:
         """(n, 2) rise in the middle of each pad's last spot before it spreads sideways, K, and how far it has, m."""
         xp = namespace(self.since_s)
-        since = self.since_s + later_s + 0.5 * xp.where(xp.isnan(self.dwell_s), 1.0, self.dwell_s)
+        later = later_s if isinstance(later_s, float) else later_s[:, None]
+        since = self.since_s + later + 0.5 * xp.where(xp.isnan(self.dwell_s), 1.0, self.dwell_s)
         effusivity, diffusivity = spot.effusivity_w_s05_m2k[:, None], spot.diffusivity_m2_s[:, None]
         deep = 1.0 / (effusivity * xp.sqrt(xp.pi * since))
         through = xp.sqrt(diffusivity) / (effusivity * wall_m(spot)[:, None])

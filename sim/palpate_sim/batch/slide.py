@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from palpate_agents.encoders.tactile import NAMES, SETTLE_SAMPLES
 from palpate_agents.observation import Outcome
-from palpate_sim.backend import Array, namespace
+from palpate_sim.backend import Array, constant, namespace
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, TOOL_MASS_KG, ZERO_ERROR_N, draw, or_default
 from palpate_sim.devices import DeviceBatch
@@ -35,8 +37,9 @@ HANN_NOISE, HANN_PEAK = 0.375, 0.25
 
 
 def slide(
-    spot: PartBatch, devices: DeviceBatch, force_n: Array, speed_m_s: Array, distance_m: Array, keys: Array
-) -> TouchResult:
+    spot: PartBatch, devices: DeviceBatch, force_n: Array, speed_m_s: Array, distance_m: Array, keys: Array,
+    way: Array | None = None,
+) -> TouchResult:  # fmt: skip
     """Slides of n parts.
 
     Args:
@@ -46,6 +49,7 @@ def slide(
         speed_m_s: (n,) of the slide; 0: the arm's default. At most three times that.
         distance_m: (n,) of the slide; 0: the arm's default.
         keys: (n,) int64, of these slides.
+        way: (n, K) `friction_factor` at even distances from start to end, K >= 4; None: as at the spot.
     """
     xp = namespace(force_n)
     draws, noise = draw(keys, "slide", 4, 5)
@@ -63,6 +67,9 @@ def slide(
     allowed = xp.sqrt(wanted * (SLIDE_NORM_SHARE * LIMITS.force_limit_n) / oblique)
     force = xp.minimum(xp.maximum(xp.minimum(wanted, allowed) - zero, 0.0), most)
     friction = friction_coefficient(spot, force, speed)
+    drift = uneven = 0.0
+    if way is not None:
+        friction, drift, uneven = _along(friction[:, None] * (way / spot.friction_factor[:, None]))
     sigma = devices.force_noise_n / xp.maximum(force, 0.05)
     free = xp.sqrt(sigma**2 * (MEDIAN**2 / FREE_ROWS) + (DRIFT_N / xp.maximum(force, 0.05)) ** 2)
     # Parts of the ratio of both forces, relative to the friction: a sine, a sawtooth in step with it, and noise.
@@ -81,8 +88,8 @@ def slide(
     frequency = speed / spot.texture_pitch_m
     cycles = xp.maximum(frequency * rows * PERIOD_S, 1.0)
     wave_slope = friction * (height + stick / math.pi) * (0.955 / cycles) * xp.cos(2.0 * math.pi * draws[:, 1])
-    slope = slope + white * (math.sqrt(12.0) / root) * noise[:, 2] + wave_slope
-    ripple = xp.sqrt((waves + white**2 * (1.0 + noise[:, 3] * math.sqrt(2.0) / root)) + block)
+    slope = slope + white * (math.sqrt(12.0) / root) * noise[:, 2] + wave_slope + drift
+    ripple = xp.sqrt((waves + white**2 * (1.0 + noise[:, 3] * math.sqrt(2.0) / root)) + block + uneven)
     trend = xp.abs(6.0 * share * (1.0 - share) * brake), -brake * (math.pi**2 / 3.0) * braking * share**2
     found = _frequency(frequency, friction * (height + stick / math.pi), white, rows, trend, draws[:, 2], noise[:, 4])
     normal_n = devices.force_gain * force + devices.force_noise_n * (MEDIAN / root) * noise[:, 1]
@@ -97,6 +104,22 @@ def slide(
     values[:, FIRST : FIRST + 5] = xp.where(usable[:, None], xp.stack(columns, axis=1), math.nan)
     outcome = xp.where(limited, int(Outcome.FORCE_LIMIT), int(Outcome.SUCCEEDED))
     return TouchResult(Features(values, 1.0 * usable), force, law_dent(law, force), outcome)
+
+
+def _along(friction: Array) -> tuple[Array, Array, Array]:
+    """(n,) median, change by a straight line, and variance around it, of friction (n, K) along the way.
+
+    The first step does not count: the tool is still being set in motion.
+    """
+    xp = namespace(friction)
+    steps = 0.5 * (friction[:, 1:-1] + friction[:, 2:])
+    ordered, count = xp.sort(steps, axis=1), steps.shape[1]
+    median = 0.5 * (ordered[:, (count - 1) // 2] + ordered[:, count // 2])
+    place = constant((np.arange(count) + 0.5) / count - 0.5, friction)
+    away = steps - xp.mean(steps, axis=1)[:, None]
+    change = xp.sum(away * place, axis=1) / float(np.sum(((np.arange(count) + 0.5) / count - 0.5) ** 2))
+    rest = xp.mean((away - change[:, None] * place) ** 2, axis=1)
+    return median, change, rest
 
 
 def _rows(speed: Array, distance: Array, last_s: Array) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ from palpate_agents.encoders.surface_map import CELLS, CHANNELS, HIGHLIGHT
 from palpate_sim.appearance import TEXTURES
 from palpate_sim.backend import Array, constant, namespace
 from palpate_sim.batch.noise import coarse_normals, coarse_quantile
+from palpate_sim.batch.sizes import mean_size
 from palpate_sim.cameras import COLOR_FOV_RAD, COLOR_SIZE
 from palpate_sim.sensors.look import (
     CLEAR_SHARE,
@@ -55,6 +56,12 @@ HEIGHT_PATCH_PX = 1.7
 """Pixels that share their depth noise after the segmentation's median."""
 RIM_LOSS, RIM_SPREAD = 0.18, 0.2
 """The outline is rough by a pixel: cells at the rim look lower by this over the pixels along their side, and vary."""
+COMMON_HEIGHT = 0.55
+"""Share of the seen height's error that is not in the heights of the cells as well."""
+RIM_TEXTURE = 0.09
+"""Relative spread of lightness that sides and the table bring into cells at the rim, over the same pixels."""
+RIM_FILL = 0.04
+"""Of part from part, how much of the cells at the rim is filled."""
 SMEAR_M = 1e-3
 """What lies so little outside of the part's own box still shows it: the outline is rough by a pixel."""
 
@@ -68,7 +75,7 @@ class SeenGrid:
         x_m, y_m: (n, F) places in the part's frame, m.
         shade, visible: (n, F) of the library there.
         height: (n, 64) mean over what is visible, over the seen height; seen: (n, 64) visible share.
-        height_noise: (n, 64) its standard deviation.
+        height_noise: (n, 64) its standard deviation; edge: (n, 64) relative spread of lightness by the outline.
         scale: (n, 64) turns sums over visible fine places into means.
         counted: (n, 64) the camera's pixels in each cell, at least 1; root: 1 over their root, 0 where nothing is seen.
         lattice: (n, 1) relative spread of their number.
@@ -89,6 +96,7 @@ class SeenGrid:
     height: Array
     seen: Array
     height_noise: Array
+    edge: Array
     scale: Array
     counted: Array
     root: Array
@@ -209,6 +217,9 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
         ~xp.isnan(height) & (xp.abs(x) < 0.5 * extent[:, 0:1] + SMEAR_M) & (xp.abs(y) < 0.5 * extent[:, 1:2] + SMEAR_M)
     )
     visible = _single(xp, there)
+    shade, lit = look_up(rows.shade), look_up(rows.visible)
+    usual = xp.sum(shade * lit, axis=1) / xp.clip(xp.sum(lit, axis=1), 1.0, 1e9)
+    shade = xp.where(lit > 0.0, shade, usual[:, None])
     bracket = batch.shape == SHAPES.index("bracket")
     if xp.any(bracket):
         step = (xp.abs(sin) * size[:, 0:1] + xp.abs(cos) * size[:, 1:2]) / (CELLS * SUB)
@@ -226,17 +237,19 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     counted = xp.clip(share * pixels, 1.0, 1e6)
     depth_noise = _single(xp, devices.depth_noise_per_m[:, None] * distance**2 / size[:, 2:3])
     shared = HEIGHT_PATCH_PX / (share * pixels + HEIGHT_PATCH_PX)
-    rim = constant(_rim(), pixels) / xp.sqrt(pixels)
+    # cells that are partly filled are mostly edge
+    rim = constant(_rim(), pixels) / xp.sqrt(pixels) / xp.clip(share, 0.25, 1.0)
     scale = 1.0 / xp.clip(seen, 1e-3, float(SUBS))
     grain = pixel_noise[:, None] / table
     return SeenGrid(
         index=index,
         x_m=_single(xp, x),
         y_m=_single(xp, y),
-        shade=look_up(rows.shade),
+        shade=shade,
         visible=visible,
         height=_pooled(xp, visible * height) * scale * (1.0 - RIM_LOSS * rim),
         seen=share,
+        edge=RIM_TEXTURE * rim,
         height_noise=xp.sqrt(depth_noise**2 * shared + (RIM_SPREAD * rim) ** 2),
         scale=scale,
         counted=counted,
@@ -297,7 +310,8 @@ def surface_view(
             grid = seen_grid(batch, rows, devices)
         view = _view(namespace(keys), grid, [maps.coat, maps.label, maps.film_um, maps.dirt], keys)
     if seen_height_m is not None:
-        view[..., -1] *= _single(namespace(keys), rows.seen_extent_m[:, 2] / seen_height_m)[:, None, None]
+        error = COMMON_HEIGHT * (mean_size(rows)[:, 2] / seen_height_m - 1.0)
+        view[..., -1] *= 1.0 + _single(namespace(keys), error)[:, None, None]
     return view
 
 
@@ -341,17 +355,19 @@ def _with_noise(xp: Any, grid: SeenGrid, pooled: Array, noise: tuple[Array, ...]
     contrast = grid.contrast * pooled[:, 5]
     mottle = 1.0 + contrast * xp.sqrt(grid.kept) * noise[0]
     between = limited(pooled[:, 3] - light * light, 0.0, 1e9)
-    rough = (contrast * light) ** 2 * (1.0 - grid.kept)
+    rough = (contrast * light) ** 2 * (1.0 - grid.kept) + (grid.edge * light) ** 2
     spread = xp.sqrt((BETWEEN * between + rough + grid.grey) * (counted / (1.0 + counted)))
     usual = (xp.sum(grid.seen * light, axis=1) / (xp.sum(grid.seen, axis=1) + 1e-6))[:, None]
     above = (light - usual - HIGHLIGHT) / (spread + 0.02)
     field = coarse_quantile(pooled[:, 4]) * float(np.hypot(HOLE_BLOB, HOLE_GRAIN)) - HOLE_BLOB * noise[5]
     share = _below(field * (1.0 / HOLE_GRAIN))
-    holes = xp.floor(share * counted + (0.5 + 0.29 * noise[1])) / counted
+    holes = xp.floor(share * counted + (0.5 + 0.29 * limited(noise[1], -1.7, 1.65))) / counted
+    # nearly independent of the noise of single cells: a 64th of its variance
+    rough_rim = (RIM_FILL * 0.125) * xp.sum(noise[5], axis=1)[:, None] * _single(xp, constant(_rim(), light))
     colours = colours * mottle[:, None, :] + grid.grain * root[:, None, :] * xp.stack(noise[1:4], axis=1)
     values = xp.stack(
         [
-            limited(grid.seen * (1.0 + grid.lattice * noise[0]), 0.0, 1.0),
+            limited(grid.seen * (1.0 + grid.lattice * noise[0] + rough_rim), 0.0, 1.0),
             colours[:, 0],
             colours[:, 1],
             colours[:, 2],

@@ -21,12 +21,15 @@ from palpate_sim.library import PartLibrary
 from palpate_sim.objects import PartBatch
 from palpate_sim.sensors.heat_contact import PAD_RADIUS_M
 from palpate_sim.sensors.spectrum import spot_radius_m
-from palpate_sim.surface import dent, draw_surface_maps, scrape, spot_batch, whole_part, wipe
+from palpate_sim.surface import dent, draw_surface_maps, friction_along, scrape, spot_batch, whole_part, wipe
 from palpate_sim.training.generate import SEQUENCE, ProbedScene
 from palpate_sim.training.spectrum_windows import fibre_hit
 from palpate_sim.training.touch_windows import BALL_SPOT_M, PRESS_HOLD_S, Contact, ToolGeometry
 
 Array = NDArray[np.floating]
+
+WAY_PLACES = 9
+"""Places along a slide at which the surface is looked at."""
 
 
 @dataclass
@@ -101,7 +104,9 @@ class PairedProbes:
 
     def _places(self, number: int) -> _Places:
         n = len(self.done)
-        found = _Places(np.zeros((n, 2)), np.zeros((n, 2)), np.zeros(n), np.full(n, 0.01), np.zeros(n, bool))
+        found = _Places(
+            np.zeros((n, 2)), np.zeros((n, 2)), np.zeros(n), np.full(n, 0.01), np.zeros(n, bool)
+        )
         primitive = SEQUENCE[number][0]
         for row, one in enumerate(self.done):
             if number not in one.numbers:
@@ -147,8 +152,8 @@ class PairedProbes:
             force = self._goal_values(number, "force_n", 0.0)
             result: TouchResult | None = None
             if primitive is Primitive.LOOK:
-                view = vision.surface_view(batch, maps, rows, devices, keys)
                 extent_m, volume_m3 = seen_size(rows, batch.transparency, keys)
+                view = vision.surface_view(batch, maps, rows, devices, keys, None, extent_m[:, 2])
                 values = features_of_view(view, extent_m, volume_m3)
                 found[number, Modality.VISUAL] = Features(np.asarray(values, float), zeros + 1.0)
                 spot = spot_batch(batch, maps, at.uv, spot_radius_m(at.distance))
@@ -175,10 +180,10 @@ class PairedProbes:
                 dented = np.where(at.there, result.dent_m, 0.0)
                 maps, _ = dent(batch, maps, at.uv, dented)
             elif primitive is Primitive.SLIDE:
-                middle = spot_batch(batch, maps, 0.5 * (at.uv + at.end), BALL_SPOT_M)
+                way = friction_along(batch, maps, at.uv, at.end, WAY_PLACES)
                 speed = self._goal_values(number, "speed_m_s", limits.slide_speed_m_s)
                 length = self._goal_values(number, "slide_distance_m", limits.slide_m)
-                result = touch.slide(middle, devices, force, speed, length, keys)
+                result = touch.slide(ball, devices, force, speed, length, keys, way)
             else:
                 act = wipe if primitive is Primitive.WIPE else scrape
                 default = limits.wipe_force_n if primitive is Primitive.WIPE else limits.scratch_force_n

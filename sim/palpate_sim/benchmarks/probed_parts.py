@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +59,7 @@ class ProbedParts:
 
 def probe_parts(
     library: PartLibrary, seed: int, indices: range, condition: str | None = None, shift_nm: float | None = None,
-    intact_paint: bool = False, lots: tuple[int, int] = OLD_LOTS,
+    intact_paint: bool = False, lots: tuple[int, int] = OLD_LOTS, alike: Sequence[str] = (),
 ) -> ProbedParts:  # fmt: skip
     """Draws parts and probes each in every way, each probe at a place of its own.
 
@@ -69,9 +71,12 @@ def probe_parts(
         shift_nm: wavelength shift of every spectrometer instead of a drawn one.
         intact_paint: opaque paint without a bare patch, and the same shapes for every material.
         lots: first lot and the one behind the last.
+        alike: fields in which every part is as one reference part, and the same shapes for every material: what a
+            sensor still tells then, it cannot have from physics.
     """
+    how = _Drawing(condition, shift_nm, intact_paint, lots, tuple(alike))
     done = [
-        _probe_chunk(library, seed, np.asarray(indices[start : start + CHUNK]), condition, shift_nm, intact_paint, lots)
+        _probe_chunk(library, seed, np.asarray(indices[start : start + CHUNK]), how)
         for start in range(0, len(indices), CHUNK)
     ]
     features = {name: np.concatenate([d.features[name] for d in done]) for name in done[0].features}
@@ -80,25 +85,41 @@ def probe_parts(
     )
 
 
-def _probe_chunk(
-    library: PartLibrary, seed: int, index: NDArray, condition: str | None, shift_nm: float | None,
-    intact_paint: bool, lots: tuple[int, int],
-) -> ProbedParts:  # fmt: skip
+class _Drawing(NamedTuple):
+    condition: str | None
+    shift_nm: float | None
+    intact_paint: bool
+    lots: tuple[int, int]
+    alike: tuple[str, ...]
+
+
+def _drawn(keys: NDArray[np.int64], ambient_c: Array, how: _Drawing) -> PartBatch:
+    same = SAME_SHAPES if how.intact_paint or how.alike else None
+    batch = draw_parts(
+        keys, conditions=how.condition, ambient_c=ambient_c, lots=how.lots, geometry_class=same
+    )  # fmt: skip
+    count = len(batch)
+    if how.alike:
+        one = draw_parts(keys_of(0, 0), "ABS", "clean")
+        batch = batch.replace(**{name: np.repeat(one.arrays[name], count, axis=0) for name in how.alike})
+    if how.intact_paint:
+        none = np.zeros(count)
+        batch = batch.replace(paint_transmission=none, label_um=none, dirt_level=none)
+    return batch
+
+
+def _probe_chunk(library: PartLibrary, seed: int, index: NDArray, how: _Drawing) -> ProbedParts:
     keys = keys_of(seed, index)
     count = len(keys)
     ambient = 22.0 + AMBIENT_SPREAD_K * (2.0 * uniform(keys, "ambient") - 1.0)
-    batch = draw_parts(
-        keys, conditions=condition, ambient_c=ambient, lots=lots, geometry_class=SAME_SHAPES if intact_paint else None
-    )
+    batch = _drawn(keys, ambient, how)
     rows = library.rows_of(batch)
     maps = draw_surface_maps(batch)
-    if intact_paint:
-        batch = batch.replace(paint_transmission=np.zeros(count), label_um=np.zeros(count), dirt_level=np.zeros(count))
-        maps = draw_surface_maps(batch)
+    if how.intact_paint:
         maps = maps.replace(coat=np.ones_like(maps.coat))
     devices = draw_device_batch(combine(keys, "devices"))
-    if shift_nm is not None:
-        devices = devices.replace(wavelength_shift_nm=np.full(count, shift_nm))
+    if how.shift_nm is not None:
+        devices = devices.replace(wavelength_shift_nm=np.full(count, how.shift_nm))
     zeros = np.zeros(count)
 
     def at(name: str, radius_m: float) -> PartBatch:
@@ -106,7 +127,7 @@ def _probe_chunk(
         return spot_batch(batch, maps, places, radius_m)
 
     extent_m, volume_m3 = seen_size(rows, batch.transparency, combine(keys, "look"))
-    view = vision.surface_view(batch, maps, rows, devices, combine(keys, "look"))
+    view = vision.surface_view(batch, maps, rows, devices, combine(keys, "look"), None, extent_m[:, 2])
     found = {
         "press": touch.press(
             at("press", 5e-4), devices, zeros + PRESS_N, zeros + PRESS_HOLD_S, zeros, combine(keys, "press")

@@ -22,6 +22,13 @@ A well-tuned plain classifier on new parts; builds the part library first (about
 Example:  palpate bench modalities --json benchmarks/results/modalities.json
 """
 
+_ENV_HELP = """Speed and memory of the probing environment, beside panda-gym in the same run, and of the full cell.
+
+Builds the part library first (about a minute, then cached).
+
+Example:  palpate bench env --json benchmarks/results/env.json
+"""
+
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)]
 
 
@@ -90,10 +97,26 @@ def modalities(
     finish(result, quick=quick, json_file=json_file, console=console)
 
 
+def env(
+    seed: Annotated[int, typer.Option(min=0, help="Of parts and actions.")] = 0,
+    quick: Annotated[bool, typer.Option(help="Short repeats, 3,000 episodes.")] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Speed of the environment."""
+    from palpate_nodes.benchmarking import finish
+    from palpate_nodes.part_library import part_library
+    from palpate_sim.benchmarks.env import bench_env
+
+    console = Console(highlight=False)
+    result = bench_env(part_library(console), quick=quick, seed=seed, progress=console.print)
+    finish(result, quick=quick, json_file=json_file, console=console)
+
+
 def register(app: typer.Typer) -> None:
     """Add `bench` to the `palpate` application."""
     bench = typer.Typer(help="Benchmarks; each prints a table and can write a result file.", no_args_is_help=True)
     bench.command("spectra", help=_SPECTRA_HELP)(spectra)
     bench.command("modalities", help=_MODALITIES_HELP)(modalities)
     bench.command("record", help=_RECORD_HELP)(record)
+    bench.command("env", help=_ENV_HELP)(env)
     app.add_typer(bench, name="bench")
