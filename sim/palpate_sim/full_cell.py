@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.encoders.features import FeatureConfig, PartContext, extract
-from palpate_agents.errors import CellError, ConfigError
+from palpate_agents.errors import CellError
 from palpate_agents.observation import Frame, Primitive, ProbeExecution, ProbeFeatures, ProbeGoal, ProbeWindows
 from palpate_agents.probing.decoder import GoalArrays, SeenPart, decode, goal_of
 from palpate_agents.samples import (
@@ -239,6 +239,3 @@ class FullCell:
                 features = extract(ended.execution, windows, self.context)
                 return FullProbe(goal, ended.execution, windows, features, 1e-9 * (ended.stamp_ns - begun_ns))
         raise CellError(f"{goal.primitive.name} did not end within {DEADLINE_S:g} s of the cell's time")
-
-
-__all__ = ["ConfigError", "FullCell", "FullProbe", "WindowMaker"]

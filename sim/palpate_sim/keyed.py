@@ -21,6 +21,7 @@ _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
 _SCALE = 2.0**-53
+_ALL_BITS = (1 << 64) - 1
 
 
 def _shifted(x: Array, bits: int) -> Array:
@@ -48,20 +49,24 @@ def combine(keys: Array, *parts: Any) -> Array:
         parts: (N,) int64 arrays, integers, or names.
     """
     for part in parts:
-        keys = _mixed(keys * 1 + _GOLDEN + _mixed_part(part, keys))
+        if isinstance(part, str | int):
+            keys = _mixed(keys + _mixed_number(part))
+        else:
+            keys = _mixed(keys * 1 + _GOLDEN + _mixed(part * 1 + _GOLDEN))
     return keys
 
 
-def _mixed_part(part: Any, like: Array) -> Array:
-    if isinstance(part, str):
-        part = purpose(part)
-    if isinstance(part, int):
-        part = namespace(like).zeros_like(like) + _wrapped(part)
-    return _mixed(part * 1 + _GOLDEN)
+@lru_cache(maxsize=4096)
+def _mixed_number(part: str | int) -> int:
+    """What a name or a number adds to keys: `_GOLDEN + _mixed(part + _GOLDEN)`, in whole numbers that wrap."""
+    x = ((purpose(part) if isinstance(part, str) else part) + _GOLDEN) & _ALL_BITS
+    x = ((x ^ (x >> 30)) * _FIRST) & _ALL_BITS
+    x = ((x ^ (x >> 27)) * _SECOND) & _ALL_BITS
+    return _wrapped((x ^ (x >> 31)) + _GOLDEN)
 
 
 def _wrapped(value: int) -> int:
-    value &= (1 << 64) - 1
+    value &= _ALL_BITS
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

@@ -56,8 +56,23 @@ __all__ = [
 
 AMBIENT_C = 22.0
 """Room temperature if the caller names none, degrees Celsius."""
+COLDEST_C, HOTTEST_C = -20.0, 45.0
+"""Rooms in which the catalogue's properties hold; assumed."""
 
-_SINGLE = ("material", "condition", "geometry", "wall", "lot", "anodised", "opaque", "label", "dirt", "far", *CHOICES)
+_SINGLE = (
+    "material",
+    "condition",
+    "geometry",
+    "wall",
+    "lot",
+    "anodised",
+    "opaque",
+    "label",
+    "dirt",
+    "far",
+    "shared",
+    *CHOICES,
+)
 _PURPOSES = tuple(f"part.{name}" for name in (*rand.PART, *_SINGLE))
 _DISTRIBUTIONS = rand.Table(rand.PART)
 _LOT_ROWS = len(rand.LOT_PROPERTIES)
@@ -106,7 +121,7 @@ def draw_parts(
     conditions: str | Sequence[str] | NDArray[np.int64] | None = None,
     geometry: int | NDArray[np.int64] | None = None,
     mix: str = "mix",
-    ambient_c: float = AMBIENT_C,
+    ambient_c: float | NDArray[np.float64] = AMBIENT_C,
     lots: tuple[int, int] = (0, rand.LOTS),
     geometry_class: str | Sequence[str] | NDArray[np.int64] | None = None,
 ) -> PartBatch:
@@ -119,17 +134,19 @@ def draw_parts(
         conditions: drawn by `condition_shares` unless given: one name, N names, or (N,) numbers into CONDITIONS.
         geometry: (N,) numbers of geometries; drawn from 0 to 63 unless given.
         mix: `mix` or `hard`.
-        ambient_c: room temperature.
+        ambient_c: room temperature, one or (N,).
         lots: first lot and the one behind the last, within 0 and 40; the number counts up with time.
-        geometry_class: that of the material unless given: one for all makes shapes tell nothing about the material.
+        geometry_class: that of the material, or of the small ones that all share, unless given.
 
     Raises:
         MaterialError: unknown material.
         ValueError: unknown condition or mix, a number out of range, or arrays of other lengths than N.
     """
-    keys = np.asarray(keys, np.int64)
-    if not 0 <= lots[0] < lots[1] <= rand.LOTS:
-        raise ValueError(f"lots {lots} are not within 0 and {rand.LOTS}")
+    keys = _checked_keys(keys)
+    if not all(isinstance(lot, int | np.integer) for lot in lots) or not 0 <= lots[0] < lots[1] <= rand.LOTS:
+        raise ValueError(f"lots {lots} are not two whole numbers within 0 and {rand.LOTS}")
+    if not np.all((np.asarray(ambient_c) >= COLDEST_C) & (np.asarray(ambient_c) <= HOTTEST_C)):
+        raise ValueError(f"a room of {ambient_c} C is not between {COLDEST_C:g} and {HOTTEST_C:g} C")
     u = keyed.uniforms(keys, _PURPOSES)
     single = dict(zip(_SINGLE, u[len(rand.PART) :], strict=True))
     kind = _numbers("material", materials, len(keys), len(NAMES))
@@ -153,7 +170,8 @@ def draw_parts(
     bulk = draw_bulk(kind, age, values, rows)
     shapes, group = geometry_table(), _numbers("geometry_class", geometry_class, len(keys), len(GEOMETRY_CLASSES))
     if group is None:
-        group = table["geometry_class"][kind]
+        shared = single["shared"] < rand.SHARED_GEOMETRY_SHARE
+        group = np.where(shared, GEOMETRY_CLASSES.index("heavy"), table["geometry_class"][kind])
     wall = (single["wall"] * WALLS).astype(np.int64)
     offset_k = np.where(single["far"] < rand.OFF_AMBIENT_SHARE, values["temperature_far"], values["temperature_near"])
     return PartBatch(
@@ -177,6 +195,18 @@ def draw_parts(
             **draw_appearance(kind, black, age * table["organic"][kind], values),
         }
     )
+
+
+def _checked_keys(keys: Any) -> NDArray[np.int64]:
+    """(N,) int64.
+
+    Raises:
+        ValueError: another shape, no whole numbers, or numbers beyond 64 bits.
+    """
+    array = np.asarray(keys)
+    if array.ndim != 1 or (array.size and (array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64))):
+        raise ValueError(f"keys are {array.dtype} of shape {array.shape}; (N,) int64 is needed, see keyed.keys_of")
+    return array.astype(np.int64)
 
 
 def _values(u: NDArray[np.float64], kind: NDArray[np.int64], lot: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -261,8 +291,10 @@ def part_from_seed(
 
     Raises:
         MaterialError: unknown material.
-        ValueError: unknown condition or shape.
+        ValueError: unknown condition or shape, or a seed that is no whole number of 64 bits.
     """
+    if not isinstance(seed, int | np.integer) or not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed {seed!r} of a part is not a whole number of 64 bits")
     keys = np.array([seed], np.int64)
     if shape is None:
         return draw_parts(keys, material_id, condition, None, mix, ambient_c).part(0, index)

@@ -107,6 +107,9 @@ BLACK_BY_NATURE = ("EPDM", "CFRP")
 """Materials that are black whatever their maker wants: carbon black as filler, carbon fibre."""
 
 OPAQUE_COAT_SHARE = 0.5
+SHARED_GEOMETRY_SHARE = 0.5
+"""Parts of any material that have one of the small geometries: otherwise size alone would tell what a part is made of.
+Heavy materials have no others. Assumed."""
 HOLLOW_SHARE = {"light": 0.3, "heavy": 0.3, "sheet": 0.0, "soft": 0.0}
 """Share of shells among the blocks of a geometry class. Assumed."""
 RIBBED_SHARE = 0.8
@@ -254,6 +257,7 @@ def randomisation_hash() -> str:
         "maps": {name: value for name, value in layers.items() if name.isupper() and isinstance(value, _NUMBERS)},
         "lots": [LOTS, LOT_VARIANCE, sorted(LOT_PROPERTIES)],
         "part": {name: asdict(entry) for name, entry in PART.items()},
+        "shared": SHARED_GEOMETRY_SHARE,
         "geometry": [{name: asdict(entry) for name, entry in GEOMETRY.items()}, part_geometry.constants()],
         "emissivity": METAL_EMISSIVITY,
         "looks": appearance.constants(),

@@ -7,14 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from palpate_agents.observation import Outcome, ProbeExecution, ProbeGoal
+from palpate_agents.observation import Outcome, Primitive, ProbeExecution, ProbeGoal
 from palpate_sim.guarded import GuardedContact
 from palpate_sim.motion import ArmCommand, ArmState
+from palpate_sim.planning import Planner
 
 Steps = Generator[ArmCommand, ArmState, None]
 
 BEFORE_CONTACT_NS = 400_000_000
 """Free part of a window before the touch: it gives the tool's own weight."""
+
+
+def reported_normal(goal: ProbeGoal) -> tuple[float, float, float]:
+    """Unit normal by which a probe's forces are to be decomposed: that of a slide's surface, else the approach.
+
+    A slide keeps to its surface however the tool is tilted; seen normals are off by degrees, which would be friction.
+    """
+    normal = np.asarray(goal.normal, float)
+    size = float(np.linalg.norm(normal))
+    unit = normal / size if np.isfinite(size) and size > 0 else np.array([0.0, 0.0, 1.0])
+    if goal.primitive is Primitive.SLIDE:
+        unit = Planner.surface_normal(unit)
+    return float(unit[0]), float(unit[1]), float(unit[2])
 
 
 @dataclass
@@ -50,9 +64,6 @@ class Report:
         if self.contact is not None and self.contact.contact_q is not None:
             pose = self.contact.motion.planner.ik[self.contact.frame].chain.forward(self.contact.contact_q)
             point = (float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3]))
-        normal = np.asarray(self.goal.normal, float)
-        size = float(np.linalg.norm(normal))
-        unit = normal / size if np.isfinite(size) and size > 0 else np.array([0.0, 0.0, 1.0])
         return ProbeExecution(
             primitive=self.goal.primitive,
             outcome=self.outcome,
@@ -60,7 +71,7 @@ class Report:
             window_end_ns=self.window_end_ns,
             contact_time_ns=self.contact_time_ns,
             contact_point_m=point,
-            contact_normal=(float(unit[0]), float(unit[1]), float(unit[2])),
+            contact_normal=reported_normal(self.goal),
             speed_m_s=self.speed_m_s,
             slide_distance_m=self.slide_distance_m,
             dwell_s=self.dwell_s,

@@ -29,7 +29,6 @@ __all__ = [
     "area_shares",
     "dent",
     "draw_surface_maps",
-    "friction_along",
     "scrape",
     "spot_batch",
     "wall_factor",
@@ -84,23 +83,6 @@ def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *,
         return xp.sum(xp.matmul(along[:, None, :], values)[:, 0, :] * across, axis=1)
 
     return _met(batch, maps, mean, wall_factor(batch, uv), optics)
-
-
-def friction_along(batch: PartBatch, maps: SurfaceMaps, start_uv: Array, end_uv: Array, count: int) -> Array:
-    """(N, count) `friction_factor` as a ball meets it at even distances from start to end, (N, 2) m, part's frame."""
-    same_length(batch, maps)
-    xp = namespace(start_uv)
-    factor = xp.ones((len(batch), count), dtype=start_uv.dtype, device=start_uv.device)
-    covered = (batch.coat_um > 0.0) | (batch.label_um > 0.0) | (batch.film_um > 0.0)
-    if not xp.any(covered):
-        return factor
-    index = xp.nonzero(covered)[0]
-    some, here = batch.rows(index), maps.rows(index)
-    for k in range(count):
-        share = k / (count - 1.0)
-        uv = (1.0 - share) * start_uv[index] + share * end_uv[index]
-        factor[index, k] = spot_batch(some, here, uv, 0.0 * uv[:, 0], optics=False).friction_factor
-    return factor
 
 
 def whole_part(batch: PartBatch, maps: SurfaceMaps) -> PartBatch:

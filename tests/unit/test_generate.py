@@ -1,20 +1,20 @@
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from palpate_agents.encoders.features import FEATURE_NAMES
-from palpate_agents.errors import ConfigError
 from palpate_agents.observation import Frame, Modality, Outcome, Primitive, ProbeGoal
 from palpate_sim.contact import friction_coefficient, hertz_contact_time_s, press_force
+from palpate_sim.keyed import keys_of
+from palpate_sim.library import placement
 from palpate_sim.motion import PERIOD_S, ArmState, Motion, MotionLimits
-from palpate_sim.objects import PartBatch, draw_devices, part_from_seed
+from palpate_sim.objects import PartBatch, draw_device_batch, draw_parts, part_from_seed
 from palpate_sim.primitives import Report, press, slide
+from palpate_sim.surface import SurfaceMaps, draw_surface_maps
 from palpate_sim.training import generate as generator
 from palpate_sim.training.contact_loops import GuardedLoop
-from palpate_sim.training.generate import PROPERTY_NAMES, SEQUENCE, ShardJob, ShardMaker, part_of, truth_of
-from palpate_sim.training.perception_data import PerceptionData
+from palpate_sim.training.generate import SEQUENCE, WindowMaker, draw_set, part_of
 from palpate_sim.training.touch_windows import ForceTables
 from palpate_sim.trajectory import ToolLine
 
@@ -165,74 +165,80 @@ def test_force_tables_are_the_law():
     assert np.all(tables.at(np.full(3, -1e-3)) == 0.0)
 
 
-# --- what the generator writes ---------------------------------------------------------------------------------------
+# --- what the windows say ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def maker():
-    made = ShardMaker()
-    yield made
-    made.close()
+    with WindowMaker() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def shard(maker):
-    return maker.make(ShardJob(5, 0, 16, "mix", Path("unused")))
+def done(maker):
+    return maker.probe(5, 0, 16)
 
 
-def column(data, modality, name, probe):
-    return data.values[modality][:, probe, NAMES[modality][name]]
+def column(done, modality, name, number):
+    """(n,) values of one column of probe `number`, NaN where a part has no such probe."""
+    values = np.full(len(done), np.nan)
+    for row, one in enumerate(done):
+        if number in one.numbers:
+            values[row] = one.features[one.numbers.index(number)].values[modality][NAMES[modality][name]]
+    return values
 
 
 def probe_number(primitive, pad=0):
     return SEQUENCE.index((primitive, pad))
 
 
-def test_shape_labels_and_truth(shard):
-    assert shard.primitive.shape == (16, len(SEQUENCE))
-    for index in range(16):
-        part, _ = part_of(5, index)
-        assert (shard.material[index], shard.condition[index]) == (part.material, part.condition)
-        assert shard.properties[index] == pytest.approx(truth_of(part), rel=1e-5)
-    assert len(set(shard.part_id)) == 16
-    assert shard.origin["randomisation_hash"] == generator.randomisation_hash()
+def test_parts_are_those_of_the_batched_cell(done):
+    batch, devices, ambient_c = draw_set(5, range(16))
+    again = draw_parts(keys_of(5, np.arange(16)), ambient_c=ambient_c)
+    maps = draw_surface_maps(again)
+    for row, one in enumerate(done):
+        assert one.scene.part == batch.part(row, row) == again.part(row, row) == part_of(5, row)[0]
+        assert one.scene.devices == devices.draw(row)
+        fresh = SurfaceMaps.of_part(one.scene.part)
+        assert np.array_equal(fresh.dirt[0], maps.dirt[row])
+        assert np.array_equal(fresh.coat[0], maps.coat[row])
 
 
-def test_names_of_the_properties_are_those_of_the_fusion_model():
-    from palpate_agents.fusion import PROPERTIES
+def test_a_settled_part_lies_where_the_library_has_it(maker):
+    scene = maker.probe(5, 3, 1, settled=True)[0].scene
+    x, y, _ = placement(scene.part.geometry_class, scene.part.geometry_id)
+    assert scene.pose.position[:2] == pytest.approx((x, y))
+    assert maker.probe(5, 3, 1)[0].scene.pose.position[:2] != pytest.approx((x, y))
 
-    assert PROPERTY_NAMES == PROPERTIES
 
-
-def test_features_agree_with_what_the_parts_are(shard):
-    parts = [part_of(5, index)[0] for index in range(16)]
-    batch = PartBatch.of(parts)
-    taps = column(shard, Modality.TACTILE, "tap_log10_contact_time_s", probe_number(Primitive.TAP))
+def test_features_agree_with_what_the_parts_are(done):
+    batch = PartBatch.of([one.scene.part for one in done])
+    taps = column(done, Modality.TACTILE, "tap_log10_contact_time_s", probe_number(Primitive.TAP))
     solid = np.isinf(batch.wall_thickness_m) & np.isfinite(taps)
     assert solid.sum() >= 5
     expected = np.log10(hertz_contact_time_s(batch, 0.04))
     # Damping skews the pulse, and a half-height width reads it up to a factor of three too short (cardboard).
     assert taps[solid] == pytest.approx(expected[solid], abs=0.5)
     assert np.corrcoef(taps[solid], expected[solid])[0, 1] > 0.95
-    mass = 10.0 ** column(shard, Modality.TACTILE, "lift_log10_mass_kg", probe_number(Primitive.LIFT))
+    mass = 10.0 ** column(done, Modality.TACTILE, "lift_log10_mass_kg", probe_number(Primitive.LIFT))
     weighed = np.isfinite(mass)
     assert weighed.sum() >= 8
     assert mass[weighed] == pytest.approx(batch.mass_kg[weighed], abs=0.004)
-    force = column(shard, Modality.TACTILE, "press_max_force_n", probe_number(Primitive.PRESS))
+    force = column(done, Modality.TACTILE, "press_max_force_n", probe_number(Primitive.PRESS))
     assert np.nanmedian(force) == pytest.approx(6.34, abs=0.12)
-    friction = column(shard, Modality.TACTILE, "slide_friction", probe_number(Primitive.SLIDE))
+    friction = column(done, Modality.TACTILE, "slide_friction", probe_number(Primitive.SLIDE))
     slid = np.isfinite(friction)
     truth = friction_coefficient(batch, np.full(16, 2.0), 0.02)
     assert np.median(np.abs(friction[slid] / truth[slid] - 1.0)) < 0.1
-    dip = column(shard, Modality.THERMAL, "pad_dip_1s_fraction", probe_number(Primitive.DWELL, 1))
+    dip = column(done, Modality.THERMAL, "pad_dip_1s_fraction", probe_number(Primitive.DWELL, 1))
     felt = np.isfinite(dip)
     order = np.corrcoef(np.argsort(np.argsort(dip[felt])), np.argsort(np.argsort(batch.effusivity_w_s05_m2k[felt])))
     assert order[0, 1] > 0.6
-    width = column(shard, Modality.VISUAL, "height_mm", 0)
-    assert np.nanmedian(np.abs(width - 1e3 * batch.dimensions_m[:, 2])) < 3.0
+    height = column(done, Modality.VISUAL, "height_mm", 0)
+    assert np.nanmedian(np.abs(height - 1e3 * batch.dimensions_m[:, 2])) < 3.0
 
 
-def test_every_modality_is_measured_by_its_primitives(shard):
+def test_every_modality_is_measured_by_its_primitives(done):
     where = {
         Modality.VISUAL: {Primitive.LOOK},
         Modality.SPECTRAL: {Primitive.LOOK},
@@ -241,86 +247,53 @@ def test_every_modality_is_measured_by_its_primitives(shard):
     }
     for modality, primitives in where.items():
         for number, (primitive, _) in enumerate(SEQUENCE):
-            there = shard.primitive[:, number] >= 0
-            reliable = shard.reliability[modality][there, number] > 0
+            found = [one.features[one.numbers.index(number)] for one in done if number in one.numbers]
+            reliable = np.array([features.reliability[modality] > 0 for features in found])
             if primitive in primitives:
                 assert reliable.mean() > 0.6, (modality, primitive)
             else:
                 assert not reliable.any(), (modality, primitive)
 
 
-def test_black_parts_are_blind_to_nir_and_clear_white_ones_are_not(maker, monkeypatch):
-    def fixed(seed, index, mix="mix"):
-        part = part_from_seed(100 + index, index, "PE-HD", ("clean", "black")[index % 2], "block")
-        return replace(part, wall_thickness_m=float("inf")), 22.0
+def fixed_parts(monkeypatch, parts):
+    """The generator makes these parts, whatever it is asked for."""
 
-    monkeypatch.setattr(generator, "part_of", fixed)
-    monkeypatch.setattr(generator, "SEQUENCE", ((Primitive.LOOK, 0),))
-    data = maker.make(ShardJob(6, 0, 8, "mix", Path("unused")))
-    ratio = column(data, Modality.SPECTRAL, "log10_structure_over_noise", 0)
+    def drawn(seed, indices, mix="mix"):
+        batch = PartBatch.of(parts)
+        return batch, draw_device_batch(np.arange(len(parts))), np.full(len(parts), 22.0)
+
+    monkeypatch.setattr(generator, "draw_set", drawn)
+
+
+def test_black_parts_are_blind_to_nir_and_white_ones_are_not(maker, monkeypatch):
+    bare = {"wall_thickness_m": float("inf"), "label_um": 0.0, "dirt_level": 0.0}
+    parts = [part_from_seed(100 + k, k, "PE-HD", ("clean", "black")[k % 2], "block") for k in range(8)]
+    fixed_parts(monkeypatch, [replace(part, **bare) for part in parts])
+    monkeypatch.setattr(generator, "SEQUENCE", ((Primitive.LOOK, 0), (Primitive.LOOK, 0)))
+    ratio = column(maker.probe(6, 0, 8), Modality.SPECTRAL, "log10_structure_over_noise", 1)
     assert np.nanmedian(ratio[0::2]) > 1.0
     assert np.nanmax(ratio[1::2]) < 1.0
 
 
+def test_a_scratch_bares_what_the_next_spectrum_sees(maker, monkeypatch):
+    thick = {"coat_um": 60.0, "paint_transmission": 0.0, "label_um": 0.0, "dirt_level": 0.0, "transparency": 0.0}
+    parts = [part_from_seed(40 + k, k, "PE-HD", "painted", "block") for k in range(5)]
+    fixed_parts(monkeypatch, [replace(part, **thick) for part in parts])
+    looks = [k for k, (primitive, _) in enumerate(SEQUENCE) if primitive is Primitive.LOOK]
+    whole = [one for one in maker.probe(6, 0, 5, settled=True) if len(one.numbers) == len(SEQUENCE)]
+    assert len(whole) >= 2
+    for one in whole:
+        assert one.scene.maps.coat.sum() < SurfaceMaps.of_part(one.scene.part).coat.sum() - 0.5
+        before, wiped, scratched = (one.features[k].values[Modality.SPECTRAL][6:] for k in looks[1:])
+        assert np.abs(scratched - wiped).mean() > 2.0 * np.abs(wiped - before).mean()
+
+
 def test_same_seed_same_data_whatever_came_before(maker):
-    first = maker.make(ShardJob(8, 4, 3, "mix", Path("unused")))
-    again = maker.make(ShardJob(8, 4, 3, "mix", Path("unused")))
-    other = maker.make(ShardJob(9, 4, 3, "mix", Path("unused")))
-    for modality in Modality:
-        assert np.array_equal(first.values[modality], again.values[modality], equal_nan=True)
-    assert not np.array_equal(first.values[Modality.SPECTRAL], other.values[Modality.SPECTRAL], equal_nan=True)
-
-
-def test_file_progress_and_going_on_after_a_stop(tmp_path, monkeypatch):
-    monkeypatch.setattr(generator, "SHARD_PARTS", 2)
-    out, calls, made = tmp_path / "data.npz", [], []
-    work = generator._work
-
-    def stops_after_one(job):
-        if made:
-            raise KeyboardInterrupt
-        made.append(job.first)
-        return work(job)
-
-    monkeypatch.setattr(generator, "_work", stops_after_one)
-    with pytest.raises(KeyboardInterrupt):
-        generator.generate(5, 3, workers=1, out=out, progress=False)
-    assert not out.exists()
-
-    def counts(job):
-        made.append(job.first)
-        return work(job)
-
-    monkeypatch.setattr(generator, "_work", counts)
-    data = generator.generate(5, 3, workers=1, out=out, progress=lambda done, total: calls.append((done, total)))
-    assert made == [0, 2, 4]
-    assert calls == [(2, 5), (4, 5), (5, 5)]
-    assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
-    read = PerceptionData.load(out)
-    assert list(read.part_id) == [f"3_part_{index:06d}" for index in range(5)]
-    for modality in Modality:
-        assert np.array_equal(read.values[modality], data.values[modality], equal_nan=True)
-
-
-def test_shards_of_another_origin_are_made_again(tmp_path, maker):
-    job = ShardJob(3, 0, 1, "mix", tmp_path / "shard.npz")
-    maker.make(job).save(job.path)
-    assert generator._complete(job)
-    assert not generator._complete(replace(job, seed=4))
-    assert not generator._complete(replace(job, count=2))
-    job.path.write_bytes(b"not an archive")
-    assert not generator._complete(job)
-
-
-def test_wrong_wishes_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="at least 1"):
-        generator.generate(0, 1, out=tmp_path / "x.npz")
-    with pytest.raises(ConfigError, match="mix, hard"):
-        generator.generate(1, 1, out=tmp_path / "x.npz", mix="odd")
-
-
-def test_devices_are_shared_by_a_few_parts(maker):
-    job = ShardJob(11, 0, 5, "mix", Path("unused"))
-    scenes = [maker._scene(job, index) for index in range(5)]
-    assert scenes[0].devices == scenes[3].devices == draw_devices(np.random.default_rng([11, 3, 0]))
-    assert scenes[4].devices != scenes[3].devices
+    first, again, other = (maker.probe(seed, 4, 2) for seed in (8, 8, 9))
+    for one, two, three in zip(first, again, other, strict=True):
+        for a, b in zip(one.features, two.features, strict=True):
+            for modality in Modality:
+                assert np.array_equal(a.values[modality], b.values[modality], equal_nan=True)
+        assert not np.array_equal(
+            one.features[0].values[Modality.SPECTRAL], three.features[0].values[Modality.SPECTRAL], equal_nan=True
+        )

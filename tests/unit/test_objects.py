@@ -198,6 +198,17 @@ def test_wrong_words_and_numbers_are_refused():
         draw_parts(keys, lots=(30, 50))
     with pytest.raises(MaterialError, match="'PP' is not one of PP-T40"):
         draw_formulations(keys, "PP")
+    with pytest.raises(ValueError, match=r"lots \(0.5, 1.5\) are not two whole numbers"):
+        draw_parts(keys, lots=(0.5, 1.5))
+    for room in (float("nan"), -400.0, 1e9, np.array([20.0, 21.0, np.nan])):
+        with pytest.raises(ValueError, match="room of"):
+            draw_parts(keys, ambient_c=room)
+    for strange in (np.array([0.5, 1.5]), np.zeros((2, 2), int), 3):
+        with pytest.raises(ValueError, match=r"keys are .* \(N,\) int64 is needed"):
+            draw_parts(strange)
+    for seed in (2**70, 1.5):
+        with pytest.raises(ValueError, match="not a whole number of 64 bits"):
+            part_from_seed(seed, 0)
 
 
 def test_hash_covers_every_table(monkeypatch):

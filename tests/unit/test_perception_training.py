@@ -128,8 +128,15 @@ def test_parts_are_split_without_overlap_and_every_material_is_everywhere(data):
     assert len(together) == len(data) == len(together.unique())
     for share in shares:
         assert set(data.material[share.numpy()]) == set(LABELS)
-    with pytest.raises(DataError, match="at least 10"):
-        split_parts(data.rows(np.arange(20)), QUICK)
+    with pytest.raises(DataError, match=r"has .* parts to train, validate and test"):
+        split_parts(data.rows(np.arange(6)), QUICK)
+
+
+def test_parts_of_one_outline_stay_together(data):
+    grouped = replace(data, geometry=np.arange(len(data)) // 12)
+    shares = split_parts(grouped, QUICK)
+    outlines = [set(grouped.geometry[share.numpy()].tolist()) for share in shares]
+    assert sum(map(len, outlines)) == len(set.union(*outlines)) == 50
 
 
 def test_unknown_materials_are_refused(data):
@@ -217,19 +224,12 @@ def test_figures_helpers():
     assert expected_calibration_error(confidence, rng.random(20_000) < confidence - 0.2) == pytest.approx(0.2, abs=0.02)
 
 
-def test_tokens_come_in_the_order_of_the_cell_and_the_overview_has_no_spectrum(data):
-    late = replace(
-        data.rows(np.arange(4)),
-        primitive=np.tile(np.array([0, 2, 0], np.int8), (4, 1)),
-        values={m: np.tile(np.arange(3, dtype=np.float32)[None, :, None], (4, 1, 5)) for m in Modality},
-        reliability={m: np.ones((4, 3), np.float32) for m in Modality},
-    )
-    batch = tokens(late)
-    assert batch.primitive[0].tolist() == [0, 0, 2]
-    assert batch.values["tactile"][0, :, 0].tolist() == [0.0, 2.0, 1.0]
-    assert batch.reliability["spectral"][0].tolist() == [0.0, 1.0, 1.0]
-    assert batch.reliability["visual"][0].tolist() == [1.0, 1.0, 1.0]
-    assert (tokens(data).reliability["spectral"][:, 0] > 0).all(), "a single look keeps its spectrum"
+def test_tokens_keep_the_order_and_a_missing_probe_counts_nothing(data):
+    batch = tokens(data)
+    assert batch.primitive[1].tolist() == [int(Primitive.LOOK), int(Primitive.TAP)]
+    alone = int(np.flatnonzero(data.primitive[:, 1] < 0)[0])
+    assert all(float(r[alone, 1]) == 0.0 for r in batch.reliability.values())
+    assert batch.primitive.min() >= 0
 
 
 def test_only_leaves_one_sensor(data):

@@ -32,6 +32,7 @@ from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import LibraryRows, PartLibrary
 from palpate_sim.motion import MotionLimits
 from palpate_sim.objects import PartBatch, draw_parts
+from palpate_sim.sensors.spectrum import spot_radius_m
 from palpate_sim.surface import GRID, SurfaceMaps, dent, draw_surface_maps, scrape, spot_batch, whole_part, wipe
 from palpate_sim.surface_actions import BLADE_WIDTH_M
 
@@ -41,9 +42,10 @@ Rows = Any
 
 LIMITS = MotionLimits()
 DEFAULT_FEATURES = FeatureConfig()
-SPOT_RADIUS_M = np.array([0.002, 5e-4, 5e-4, 5e-4, 0.006, 0.0, 0.0, 0.006, 0.003])
-"""What a sensor covers, by primitive; the fibre's spot grows with its distance."""
-FIBRE_SPREAD = 0.35
+SPOT_RADIUS_M = np.array([0.002, 5e-4, 5e-4, 5e-4, 0.006, 0.0, 0.0, 0.0, 0.0])
+"""What a sensor covers, by primitive, 0: nothing; the fibre's spot grows with its distance."""
+WAY_PLACES = 5
+"""Along a slide at which the surface is looked at."""
 MARK_M, MARK_M2 = 50e-6, 90e-6
 """Damage 1: a mark so deep, or so much coat or label taken off (a scratch of 15 mm)."""
 
@@ -103,8 +105,9 @@ class BatchedCell:
     """
 
     def __init__(
-        self, cells: int, seed: int, config: BatchConfig | None = None, library: PartLibrary | None = None
-    ) -> None:
+        self, cells: int, seed: int, config: BatchConfig | None = None, library: PartLibrary | None = None,
+        parts: PartBatch | None = None, devices: DeviceBatch | None = None,
+    ) -> None:  # fmt: skip
         """Lays in the first parts.
 
         Args:
@@ -112,6 +115,8 @@ class BatchedCell:
             seed: of everything.
             config: which parts.
             library: None: the cached one, built if need be.
+            parts: these instead of drawn ones, one for each cell.
+            devices: likewise.
 
         Raises:
             ConfigError: no cell, or a configuration that names what does not exist.
@@ -133,7 +138,8 @@ class BatchedCell:
         self._memory = PadMemory.fresh(cells)
         self._arm = ArmState.home(cells)
         self._all = np.arange(cells)
-        self.parts, self.devices, self.maps, self.rows, self._grid, self._axis = self._drawn(self._keys_of(self._all))
+        drawn = self._drawn(self._keys_of(self._all), parts, devices)
+        self.parts, self.devices, self.maps, self.rows, self._grid, self._axis = drawn
         self.extent_m = self.rows.seen_extent_m.copy()
         self.volume_m3 = self.rows.seen_volume_m3.copy()
         self.view = np.zeros((cells, 8, 8, 8), np.float32)
@@ -253,8 +259,10 @@ class BatchedCell:
         self._arm = spent.arm
         result.seconds[:] = spent.total_s
         measured = ok & (outcome == 0)
-        radius = SPOT_RADIUS_M[kind] + FIBRE_SPREAD * goals.standoff_m * (kind == Primitive.LOOK)
-        spot = spot_batch(self.parts, self.maps, uv, radius)
+        spot = self.parts
+        if (SPOT_RADIUS_M[kind] > 0.0).any():
+            radius = np.where(kind == Primitive.LOOK, spot_radius_m(goals.standoff_m), SPOT_RADIUS_M[kind])
+            spot = spot_batch(spot, self.maps, uv, radius)
         warm = kind == Primitive.DWELL
         self._memory = self._memory.after(np.where(warm, spent.before_s, spent.total_s))
         for number in np.flatnonzero(counts):
@@ -296,11 +304,11 @@ class BatchedCell:
             _store(result, Modality.THERMAL, index, felt)
             result.max_force_n[index] = goals.force_n
         else:
-            self._felt(result, index, self._touch(kind, spot, devices, goals, keys, index), uv)
+            self._felt(result, index, self._touch(kind, spot, devices, goals, keys, index, uv[index]), uv)
 
     def _touch(
         self, kind: Primitive, spot: PartBatch, devices: DeviceBatch, goals: GoalArrays, keys: NDArray[np.int64],
-        index: Rows,
+        index: Rows, start: Floats,
     ) -> TouchResult:  # fmt: skip
         tilt = np.abs(goals.tilt_rad)
         if kind is Primitive.PRESS:
@@ -308,7 +316,9 @@ class BatchedCell:
         if kind is Primitive.TAP:
             return touch.tap(spot, devices, goals.speed_m_s, tilt, keys)
         if kind is Primitive.SLIDE:
-            return touch.slide(spot, devices, goals.force_n, goals.speed_m_s, goals.slide_m, keys)
+            end = start + way_of(goals, self._axis[index])
+            way = touch.friction_along(self.parts.rows(index), self.maps.rows(index), start, end, WAY_PLACES)
+            return touch.slide(spot, devices, goals.force_n, goals.speed_m_s, goals.slide_m, keys, way)
         known = np.ones(len(keys), bool)
         return touch.lift(spot, devices, self.volume_m3[index], known, keys)
 
@@ -359,8 +369,10 @@ class BatchedCell:
         if len(stale):
             seen = whole_part(self.parts.rows(stale), self.maps.rows(stale))
             self._emissivity[stale], self._stale[stale] = seen.emissivity, False
-        parts = _Warm(self.parts.temperature_c[index], self._emissivity[index], self.parts.dimensions_m[index])
-        warmth = heat.look(parts, _Camera(self.devices.netd_k[index]), self.config.ambient_c, keys)
+        parts = _Warm(*(getattr(self.parts, name)[index] for name in _Warm._fields))
+        parts = parts._replace(emissivity=self._emissivity[index])
+        memory = PadMemory(*(array[index] for array in self._memory)) if self._memory.heat_j_m2.any() else None
+        warmth = heat.look(parts, _Camera(self.devices.netd_k[index]), self.config.ambient_c, keys, memory)
         _store(result, Modality.THERMAL, index, warmth)
 
 
@@ -370,9 +382,14 @@ class _Size(NamedTuple):
 
 
 class _Warm(NamedTuple):
+    """What the thermal camera's picture follows from."""
+
     temperature_c: Floats
     emissivity: Floats
     dimensions_m: Floats
+    effusivity_w_s05_m2k: Floats
+    diffusivity_m2_s: Floats
+    wall_thickness_m: Floats
 
 
 class _Camera(NamedTuple):

@@ -17,6 +17,7 @@ from palpate_sim.friction import ROUGH_SHARE, friction_coefficient, stribeck_ris
 from palpate_sim.guarded import SLIDE_ACCELERATION_M_S2, SLIDE_NORM_SHARE
 from palpate_sim.motion import PERIOD_S
 from palpate_sim.objects import PartBatch
+from palpate_sim.surface import SurfaceMaps, spot_batch
 
 FIRST = NAMES.index("slide_friction")
 """The five features of a slide follow each other from here."""
@@ -104,6 +105,22 @@ def slide(
     values[:, FIRST : FIRST + 5] = xp.where(usable[:, None], xp.stack(columns, axis=1), math.nan)
     outcome = xp.where(limited, int(Outcome.FORCE_LIMIT), int(Outcome.SUCCEEDED))
     return TouchResult(Features(values, 1.0 * usable), force, law_dent(law, force), outcome)
+
+
+def friction_along(batch: PartBatch, maps: SurfaceMaps, start_uv: Array, end_uv: Array, count: int) -> Array:
+    """(N, count) `friction_factor` as a ball meets it at even distances from start to end, (N, 2) m, part's frame."""
+    xp = namespace(start_uv)
+    factor = xp.ones((len(batch), count), dtype=start_uv.dtype, device=start_uv.device)
+    covered = (batch.coat_um > 0.0) | (batch.label_um > 0.0) | (batch.film_um > 0.0)
+    if not xp.any(covered):
+        return factor
+    index = xp.nonzero(covered)[0]
+    shares = [k / (count - 1.0) for k in range(count)]
+    places = xp.concat([(1.0 - share) * start_uv[index] + share * end_uv[index] for share in shares], axis=0)
+    many = xp.concat([index] * count, axis=0)
+    met = spot_batch(batch.rows(many), maps.rows(many), places, 0.0 * places[:, 0], optics=False)
+    factor[index] = xp.permute_dims(xp.reshape(met.friction_factor, (count, -1)), (1, 0))
+    return factor
 
 
 def _along(friction: Array) -> tuple[Array, Array, Array]:

@@ -149,7 +149,9 @@ def _above(height: Any) -> Any:
 
 def _terms(x: Floats, y: Floats) -> Floats:
     u, v = (x - 0.5) * 10.0, y * 10.0
-    return np.stack((np.ones_like(u), u, v, u * u, u * v, v * v), axis=-1)
+    terms = np.ones((*u.shape, 6))
+    terms[..., 1], terms[..., 2], terms[..., 3], terms[..., 4], terms[..., 5] = u, v, u * u, u * v, v * v
+    return terms
 
 
 def profile_s(distance: Floats, speed: Floats | float, acceleration: Floats | float) -> Floats:
@@ -162,10 +164,8 @@ def profile_s(distance: Floats, speed: Floats | float, acceleration: Floats | fl
 def joint_move_s(start: Floats, goal: Floats, velocity: Floats) -> Floats:
     """(n,) seconds of joint moves between postures (n, 7); see `trajectory.JointMove`."""
     away = np.maximum(np.abs(goal - start), 1e-9)
-    share = LIMITS.transit_share
-    speed = share * np.min(velocity / away, axis=1)
-    acceleration = share * np.min(JOINT_ACCELERATION / away, axis=1)
-    return np.where(away.max(axis=1) > 1e-6, profile_s(np.ones(len(away)), speed, acceleration), 0.0)
+    speed, acceleration = LIMITS.transit_share * (np.array([[velocity], [JOINT_ACCELERATION]]) / away).min(axis=2)
+    return profile_s(np.ones(len(away)), speed, acceleration)
 
 
 class Spent(NamedTuple):
@@ -202,13 +202,14 @@ def probe_seconds(goals: GoalArrays, places: Places, arm: ArmState, ok: NDArray[
         enter = np.where(detour > 0, around, enter)
     above = _above(places.height_m)
     base = np.stack((places.x_m, places.y_m), axis=1)
-    near = np.sqrt(np.sum((base - arm.touched_m) ** 2, axis=1)) < NEIGHBOUR_M  # False where it is NaN
-    known = near & (np.abs(goals.tilt_rad) < LEVEL_TILT_RAD)
-    down = _descent_s(goals, tool, places.height_m, above, known, speed, acceleration)
-    up = profile_s(above, speed, acceleration)
-    contact = _contact_s(goals, up)
-    total = enter + down + contact
-    before = enter + down
+    total = before = enter
+    touches, touched = ~(look | lift), arm.touched_m
+    if touches.any():
+        near = np.sqrt(np.sum((base - touched) ** 2, axis=1)) < NEIGHBOUR_M  # False where it is NaN
+        known = near & (np.abs(goals.tilt_rad) < LEVEL_TILT_RAD)
+        before = enter + _descent_s(goals, tool, places.height_m, above, known, speed, acceleration)
+        total = before + _contact_s(goals, profile_s(above, speed, acceleration))
+        touched = np.where(touches[:, None], base, touched)
     if look.any():
         total, before = _with_looks(
             look, goals, arm, (enter, above, speed, acceleration, reach.velocity), total, before
@@ -216,11 +217,9 @@ def probe_seconds(goals: GoalArrays, places: Places, arm: ArmState, ok: NDArray[
     if lift.any():
         total = np.where(lift, enter + _lift_s(places, speed, acceleration), total)
         before = np.where(lift, total - WEIGH_S, before)
+        touched = np.where(lift[:, None], np.nan, touched)
     ends_home = look | dwell
     posture = np.where(ends_home[:, None], home, hover)
-    touches = ~(look | lift)
-    touched = np.where(touches[:, None], base, arm.touched_m)
-    touched = np.where((lift & ok)[:, None], np.nan, touched)
     after = ArmState(
         np.where(ok[:, None], posture, arm.posture),
         np.where(ok, np.where(ends_home, AT_HOME, tool), arm.tool),

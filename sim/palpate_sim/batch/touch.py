@@ -12,13 +12,13 @@ from palpate_agents.observation import Outcome
 from palpate_sim.backend import Array, namespace
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.press import press
-from palpate_sim.batch.slide import slide
+from palpate_sim.batch.slide import friction_along, slide
 from palpate_sim.batch.tap import tap
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.keyed import normal
 from palpate_sim.objects import PartBatch
 
-__all__ = ["lift", "press", "slide", "tap"]
+__all__ = ["friction_along", "lift", "press", "slide", "tap"]
 
 TRUE_GRAVITY_M_S2 = 9.81
 """Of the simulated world."""

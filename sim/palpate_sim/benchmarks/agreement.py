@@ -26,7 +26,7 @@ from palpate_sim.training.generate import SEQUENCE, WindowMaker
 Array = NDArray[np.floating]
 
 CHUNK = 50
-FOLDS = 5
+FOLDS, TREES = 5, 60
 MIN_ROWS = 12
 """Fewer values on either side tell nothing."""
 SPECTRAL_STEP = 8
@@ -171,7 +171,7 @@ def _column(
     between = max(_spread(raw[both]), 1e-9)
     twice = both & np.isfinite(again)
     shift = float(np.median(batched[both] - raw[both])) / between
-    test = ks_2samp(raw[both], batched[both])
+    test = ks_2samp(raw[both], batched[both], method="asymp")
     scatter = _spread(batched[both] - raw[both]) / between
     return shift, scatter, _spread(batched[twice] - again[twice]) / between, float(test.statistic), float(test.pvalue)
 
@@ -199,7 +199,7 @@ def told_apart(pair: Pair, seed: int = 0, jobs: int = 1) -> NDArray[np.float64]:
     right = np.zeros(len(label))
     for k in range(FOLDS):
         # both of a part are in the same fold: its twin in the training set would give the answer away
-        model = ExtraTreesClassifier(100, min_samples_leaf=3, random_state=seed, n_jobs=jobs)
+        model = ExtraTreesClassifier(TREES, min_samples_leaf=3, random_state=seed, n_jobs=jobs)
         model.fit(table[fold != k], label[fold != k])
         right[fold == k] = model.predict(table[fold == k]) == label[fold == k]
     return right

@@ -102,8 +102,12 @@ def bench_env(
 
 def _single_steps(library: PartLibrary, seed: int, repeats: int, seconds: float) -> list[float]:
     from palpate_sim.env import ProbeEnv
+    from palpate_sim.episodes import Episodes
 
     env, rng = ProbeEnv(library=library), np.random.default_rng(seed)
+    many = Episodes(256, seed, library=library)
+    many.reset()
+    many.step(random_actions(rng, 256, last=True))  # every primitive fills its tables
     env.reset(seed=seed)
     state = {"step": 0}
 

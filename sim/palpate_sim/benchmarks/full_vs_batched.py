@@ -1,8 +1,8 @@
 """`full_vs_batched`: the same probes of the same parts in the full cell and in the batched one.
 
 Each part lies in the full cell where the part library has it. Actions are decoded on what its camera sees, executed
-with pictures and 1 kHz streams, and their features extracted. The batched cell then gets the same goals, parts, devices and
-surfaces, many times over with other noise. What the full cell measured should be one more of those.
+with pictures and 1 kHz streams, and their features extracted. The batched cell then gets the same goals, parts, devices
+and surfaces, many times over with other noise. What the full cell measured should be one more of those.
 
     print(format_table(full_vs_batched(24, seed=1)))
 """
@@ -20,164 +20,34 @@ from palpate_agents.benchmarks.spectra import interval_over_objects
 from palpate_agents.encoders.features import FeatureConfig, feature_names
 from palpate_agents.encoders.reflectance import LEVEL_NAMES
 from palpate_agents.encoders.surface_map import CHANNELS
-from palpate_agents.observation import Modality, Primitive, ProbeExecution, ProbeGoal
-from palpate_agents.probing.decoder import GoalArrays, SeenPart, decode, encode
+from palpate_agents.observation import Modality
+from palpate_agents.probing.decoder import GoalArrays, SeenPart, decode
 from palpate_sim.batch.cell import BatchConfig, BatchedCell
-from palpate_sim.cell import CellConfig
-from palpate_sim.devices import DeviceBatch, DeviceDraw
-from palpate_sim.full_cell import FullCell
-from palpate_sim.keyed import combine, keys_of, uniform
+from palpate_sim.benchmarks.full_runs import MAPS, PartRun, full_probes
+from palpate_sim.devices import DeviceBatch
+from palpate_sim.keyed import keys_of
 from palpate_sim.library import PartLibrary
-from palpate_sim.objects import Part, PartBatch, draw_parts
+from palpate_sim.objects import PartBatch, draw_parts
 
 Array = NDArray[np.floating]
 
 REPEATS = 24
 """Cells of each part with noise of their own."""
-PARTS_PER_CELL = 6
-"""Then come other devices."""
 FLOOR = 0.05
 """Differences count against the noise and this share of the spread between parts: so small ones tell no materials
 apart, and columns without noise are not held to rounding errors."""
 REFERENCE_PARTS = 192
 SPECTRAL_STEP = 8
 """Channels that are looked at: every eighth, beside the levels."""
-STEPS: tuple[tuple[str, Primitive], ...] = (
-    ("look", Primitive.LOOK),
-    ("tap", Primitive.TAP),
-    ("press", Primitive.PRESS),
-    ("slide", Primitive.SLIDE),
-    ("dwell_hot", Primitive.DWELL),
-    ("dwell_warm", Primitive.DWELL),
-    ("wipe", Primitive.WIPE),
-    ("look_wiped", Primitive.LOOK),
-    ("scratch", Primitive.SCRATCH),
-    ("look_scratched", Primitive.LOOK),
-    ("lift", Primitive.LIFT),
-)
-"""Probes of each part, in this order: the looks see what came before them."""
-LOOKS_AT = {"look_wiped": "wipe", "look_scratched": "scratch"}
-"""These look at the middle of the way of those."""
-
-
-@dataclass(frozen=True)
-class PartRun:
-    """A part in the full cell.
-
-    Attributes:
-        part, devices: which.
-        actions: (S, 7) in the order of STEPS.
-        goals: of them, N = 1 each, decoded on what was seen.
-        seen: what that was.
-        asked, executions: of each probe.
-        features: of each probe, modality -> (F,).
-        seconds: (S,).
-        coat, label, film_um, dirt: (S + 1, 16, 16) before each probe and at the end.
-        damage_m: (S,) deepest mark after each probe.
-    """
-
-    part: Part
-    devices: DeviceDraw
-    actions: Array
-    goals: tuple[GoalArrays, ...]
-    seen: tuple[SeenPart, ...]
-    asked: tuple[ProbeGoal, ...]
-    executions: tuple[ProbeExecution, ...]
-    features: tuple[dict[Modality, Array], ...]
-    seconds: Array
-    maps: dict[str, Array]
-    damage_m: Array
-
-    @property
-    def outcome(self) -> NDArray[np.int64]:
-        """(S,) of `Outcome`."""
-        return np.array([int(execution.outcome) for execution in self.executions])
-
-
-MAPS = ("coat", "label", "film_um", "dirt")
-
-
-def actions_of(part: Part, extent_m: Array, seed: int) -> Array:
-    """(S, 7) actions: random places on the inner half of the part, forces and speeds inside their ranges.
-
-    Args:
-        part: which.
-        extent_m: (3,) as seen.
-        seed: of the draws.
-    """
-    rows: dict[str, Array] = {}
-    for name, primitive in STEPS:
-        key = combine(keys_of(seed, part.seed), "full_vs_batched", LOOKS_AT.get(name, name))
-        u = uniform(key, "action", (8,))[0]
-        place = (u[:2] - 0.5) * 0.5 * np.asarray(extent_m)[:2]
-        rows[name] = encode(
-            primitive, place, extent_m, standoff_m=0.012 + 0.05 * u[2], slide_m=0.012 + 0.006 * u[3], across=u[4] > 0.5,
-            speed_m_s=0.025 + 0.012 * u[5], dwell_s=0.3 + 0.4 * u[6] if primitive is Primitive.PRESS else 1.5 + u[6],
-            force_n=1.5 + 3.0 * u[7], pad_index=int(name == "dwell_hot"),
-        )[0]  # fmt: skip
-    return np.stack([rows[name] for name, _ in STEPS])
-
-
-def run_part(cell: FullCell, part: Part, seed: int) -> PartRun:
-    """All STEPS on one part.
-
-    Args:
-        cell: the full cell.
-        part: is laid in.
-        seed: of the actions.
-    """
-    cell.present(part)
-    actions = actions_of(part, np.array(cell.view.extent_m), seed)
-    goals, seen, probes, damage, maps = [], [], [], [], [_maps_of(cell)]
-    for action in actions:
-        seen.append(cell.seen)
-        goals.append(cell.goals(action))
-        probes.append(cell.act(action))
-        damage.append(cell.damage_m)
-        maps.append(_maps_of(cell))
-    return PartRun(
-        part, cell.devices, actions, tuple(goals), tuple(seen), tuple(probe.goal for probe in probes),
-        tuple(probe.execution for probe in probes),
-        tuple({m: np.asarray(v, float) for m, v in probe.features.values.items()} for probe in probes),
-        np.array([probe.seconds for probe in probes]), {name: np.stack([one[name] for one in maps]) for name in MAPS},
-        np.array(damage),
-    )  # fmt: skip
-
-
-def _maps_of(cell: FullCell) -> dict[str, Array]:
-    return {name: getattr(cell.maps, name)[0].copy() for name in MAPS}
-
-
-def full_probes(
-    parts: Sequence[Part], seed: int, config: CellConfig | None = None,
-    progress: Callable[[int, int], None] | None = None, parts_per_cell: int = PARTS_PER_CELL,
-) -> list[PartRun]:  # fmt: skip
-    """STEPS on some parts in the full cell; about 12 s each on two cores.
-
-    Args:
-        parts: of geometries in the part library.
-        seed: of devices, noise and actions.
-        config: of the cell.
-        progress: called with parts done and parts in all.
-        parts_per_cell: how many are probed with the same devices.
-    """
-    runs: list[PartRun] = []
-    for first in range(0, len(parts), parts_per_cell):
-        with FullCell(seed + first, config) as cell:
-            for part in parts[first : first + parts_per_cell]:
-                runs.append(run_part(cell, part, seed))
-                if progress is not None:
-                    progress(len(runs), len(parts))
-    return runs
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Both cells on P parts and S STEPS.
+    """Both cells on P parts and S steps.
 
     Attributes:
         parts: (P,) of them.
-        full: modality -> (P, S, F); mean, noise: of the batched cells, (P, S, F); spread: (S, F) between parts.
+        full: modality -> (P, S, F); middle, noise: of the batched cells, (P, S, F); spread: (S, F) between parts.
         outcome_full, outcome_batched, seconds_full, seconds_batched: (P, S).
         maps_full, maps_batched: name -> (P, S + 1, 16, 16).
         views: (P, S + 1, 2, 8, 8, C) as seen by both before each probe, NaN at the end.
@@ -187,7 +57,7 @@ class Compared:
 
     runs: tuple[PartRun, ...]
     full: dict[Modality, Array]
-    mean: dict[Modality, Array]
+    middle: dict[Modality, Array]
     noise: dict[Modality, Array]
     spread: dict[Modality, Array]
     outcome_full: NDArray[np.int64]
@@ -202,32 +72,26 @@ class Compared:
 
     def z(self, step: str, modality: Modality) -> Array:
         """(P, F) full less batched, over noise and `FLOOR`; NaN where one of them has no value."""
-        k = names_of_steps().index(step)
+        k = self.runs[0].steps.index(step)
         scale = np.hypot(self.noise[modality][:, k], FLOOR * self.spread[modality][k])
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (self.full[modality][:, k] - self.mean[modality][:, k]) / np.maximum(scale, 1e-12)
-
-
-def names_of_steps() -> list[str]:
-    """Names in STEPS."""
-    return [name for name, _ in STEPS]
+            return (self.full[modality][:, k] - self.middle[modality][:, k]) / np.maximum(scale, 1e-12)
 
 
 def compared(runs: Sequence[PartRun], seed: int, library: PartLibrary | None = None) -> Compared:
     """The batched cell on what the full cell did.
 
     Args:
-        runs: of `full_probes`.
+        runs: of `full_probes`, all with the same steps.
         seed: of the batched noise.
         library: with the geometries of the parts; None: the whole one.
     """
     library = library or PartLibrary.load_or_build()
-    count, steps = len(runs), len(STEPS)
+    count, steps = len(runs), len(runs[0].steps)
     rows = np.repeat(np.arange(count), REPEATS)
     batch = PartBatch.of([run.part for run in runs]).rows(rows)
     devices = DeviceBatch.of([run.devices for run in runs]).rows(rows)
-    cell = BatchedCell(len(rows), seed, BatchConfig(), library)
-    cell.reset(parts=batch, devices=devices)
+    cell = BatchedCell(len(rows), seed, BatchConfig(), library, batch, devices)
     first = np.arange(count) * REPEATS
     names = feature_names(FeatureConfig())
     values: dict[Modality, list[Array]] = {modality: [] for modality in names}
@@ -254,7 +118,7 @@ def compared(runs: Sequence[PartRun], seed: int, library: PartLibrary | None = N
     return Compared(
         runs=tuple(runs),
         full={m: np.stack([np.stack([f[m] for f in run.features]) for run in runs]) for m in names},
-        mean=middle,
+        middle=middle,
         noise={m: 0.5 * (high[m] - low[m]) for m in names},
         spread=spread,
         outcome_full=np.stack([run.outcome for run in runs]),
@@ -294,10 +158,9 @@ def _spread_between_parts(runs: Sequence[PartRun], seed: int, library: PartLibra
             for name in ("geometry_class", "geometry_id", "shape", "dimensions_m")
         }
     )
-    cell = BatchedCell(REFERENCE_PARTS, seed + 1, BatchConfig(), library)
-    cell.reset(parts=parts)
+    cell = BatchedCell(REFERENCE_PARTS, seed + 1, BatchConfig(), library, parts)
     found: dict[Modality, list[Array]] = {modality: [] for modality in cell.names}
-    for k in range(len(STEPS)):
+    for k in range(len(runs[0].steps)):
         done = cell.probe(_stacked([run.goals[k] for run in template]))
         for modality, values in found.items():
             values.append(done.features[modality].values)
@@ -315,7 +178,7 @@ def metrics_of(both: Compared, seed: int = 0) -> dict[str, dict[str, float | int
     the cells that changed (both over either). `view_<channel>` is the mean difference of the seen surfaces,
     `decoded_mm` between the places that both cells' own decoding of an action gives.
     """
-    names, steps = feature_names(FeatureConfig()), names_of_steps()
+    names, steps = feature_names(FeatureConfig()), both.runs[0].steps
     metrics: dict[str, dict[str, float | int]] = {}
 
     def add(name: str, values: Array) -> None:
@@ -332,7 +195,7 @@ def metrics_of(both: Compared, seed: int = 0) -> dict[str, dict[str, float | int
         ratio = both.seconds_batched[:, k] / both.seconds_full[:, k]
         add(f"seconds_{step}", np.where(worked[:, k], ratio, np.nan))
         add(f"outcome_{step}", (both.outcome_full[:, k] == both.outcome_batched[:, k]).astype(float))
-    for step in ("wipe", "scratch"):
+    for step in {"wipe", "scratch"}.intersection(steps):
         k = steps.index(step)
         add(f"marks_{step}", np.where(worked[:, k], overlap(both, k), np.nan))
     apart = np.abs(both.views[:, 0, 0] - both.views[:, 0, 1])

@@ -21,7 +21,7 @@ from palpate_sim.library import PartLibrary
 from palpate_sim.objects import PartBatch
 from palpate_sim.sensors.heat_contact import PAD_RADIUS_M
 from palpate_sim.sensors.spectrum import spot_radius_m
-from palpate_sim.surface import dent, draw_surface_maps, friction_along, scrape, spot_batch, whole_part, wipe
+from palpate_sim.surface import dent, draw_surface_maps, scrape, spot_batch, whole_part, wipe
 from palpate_sim.training.generate import SEQUENCE, ProbedScene
 from palpate_sim.training.spectrum_windows import fibre_hit
 from palpate_sim.training.touch_windows import BALL_SPOT_M, PRESS_HOLD_S, Contact, ToolGeometry
@@ -104,9 +104,7 @@ class PairedProbes:
 
     def _places(self, number: int) -> _Places:
         n = len(self.done)
-        found = _Places(
-            np.zeros((n, 2)), np.zeros((n, 2)), np.zeros(n), np.full(n, 0.01), np.zeros(n, bool)
-        )
+        found = _Places(np.zeros((n, 2)), np.zeros((n, 2)), np.zeros(n), np.full(n, 0.01), np.zeros(n, bool))
         primitive = SEQUENCE[number][0]
         for row, one in enumerate(self.done):
             if number not in one.numbers:
@@ -180,7 +178,7 @@ class PairedProbes:
                 dented = np.where(at.there, result.dent_m, 0.0)
                 maps, _ = dent(batch, maps, at.uv, dented)
             elif primitive is Primitive.SLIDE:
-                way = friction_along(batch, maps, at.uv, at.end, WAY_PLACES)
+                way = touch.friction_along(batch, maps, at.uv, at.end, WAY_PLACES)
                 speed = self._goal_values(number, "speed_m_s", limits.slide_speed_m_s)
                 length = self._goal_values(number, "slide_distance_m", limits.slide_m)
                 result = touch.slide(ball, devices, force, speed, length, keys, way)

@@ -93,7 +93,7 @@ class _Drawing(NamedTuple):
     alike: tuple[str, ...]
 
 
-def _drawn(keys: NDArray[np.int64], ambient_c: Array, how: _Drawing) -> PartBatch:
+def _drawn(keys: NDArray[np.int64], ambient_c: NDArray[np.float64], how: _Drawing) -> PartBatch:
     same = SAME_SHAPES if how.intact_paint or how.alike else None
     batch = draw_parts(
         keys, conditions=how.condition, ambient_c=ambient_c, lots=how.lots, geometry_class=same

@@ -21,6 +21,7 @@ from palpate_sim.batch.cell import BatchConfig, BatchedCell, ProbeResult
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import PartLibrary
 from palpate_sim.objects import CONDITIONS, PartBatch
+from palpate_sim.part_geometry import GEOMETRY_LIMIT
 from palpate_sim.part_tables import NAMES
 from palpate_sim.randomisation import CONDITION_MIX, randomisation_hash
 from palpate_sim.training.perception_data import PerceptionData
@@ -165,6 +166,7 @@ def _data(cell: BatchedCell, results: list[ProbeResult], seed: int, mix: str, co
     first = cell.config.first_cell
     ids = np.array([f"{seed}_{first + k:07d}" for k in range(cell.cells)])
     return PerceptionData(
-        ids, np.array(NAMES)[parts.material], np.array(CONDITIONS)[parts.condition], primitive, values, reliability,
+        ids, np.array(NAMES)[parts.material], np.array(CONDITIONS)[parts.condition],
+        parts.geometry_class * GEOMETRY_LIMIT + parts.geometry_id, primitive, values, reliability,
         PROPERTY_NAMES, truth_of(parts), config, origin,
     )  # fmt: skip

@@ -165,22 +165,21 @@ def tokens(data: PerceptionData) -> TokenBatch:
 
 
 def split_parts(data: PerceptionData, settings: PerceptionTraining) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices of training, validation and test parts: shuffled within each material, so that every share has all.
+    """Indices of training, validation and test parts. Parts of the same outline stay together: none is known by heart.
 
     Raises:
-        DataError: a material with fewer than 10 parts.
+        DataError: a material that one of the three has not.
     """
-    rng = np.random.default_rng(settings.seed)
-    parts: tuple[list, list, list] = ([], [], [])
+    outlines = np.random.default_rng(settings.seed).permutation(np.unique(data.geometry))
+    a = max(1, round(settings.validation * len(outlines)))
+    b = a + max(1, round(settings.test * len(outlines)))
+    shares = [np.flatnonzero(np.isin(data.geometry, some)) for some in (outlines[b:], outlines[:a], outlines[a:b])]
     for name in np.unique(data.material):
-        index = rng.permutation(np.nonzero(data.material == name)[0])
-        if len(index) < 10:
-            raise DataError(f"{len(index)} parts of {name}: at least 10 of every material are needed, generate more")
-        a = max(1, round(settings.validation * len(index)))
-        b = a + max(1, round(settings.test * len(index)))
-        for chosen, some in zip(parts, (index[b:], index[:a], index[a:b]), strict=True):
-            chosen.append(some)
-    train, validation, test = (torch.from_numpy(np.sort(np.concatenate(p))) for p in parts)
+        counts = [int(np.sum(data.material[share] == name)) for share in shares]
+        if min(counts) == 0:
+            shown = ", ".join(str(count) for count in counts)
+            raise DataError(f"{name} has {shown} parts to train, validate and test; generate more parts")
+    train, validation, test = (torch.from_numpy(share) for share in shares)
     return train, validation, test
 
 

@@ -19,7 +19,7 @@ from palpate_agents.encoders.features import FEATURE_VERSION, FeatureConfig, fea
 from palpate_agents.errors import DataError
 from palpate_agents.observation import Modality, ProbeFeatures
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 
 @dataclass
@@ -28,6 +28,7 @@ class PerceptionData:
 
     Attributes:
         part_id, material, condition: (N,) str; a part is the unit of every split.
+        geometry: (N,) int64, parts of the same number have the same outline; splits keep them together.
         primitive: (N, P) int8, values of `Primitive`, -1 where there is no probe.
         values: modality -> (N, P, F) float32, NaN where not measured.
         reliability: modality -> (N, P) float32, 0..1.
@@ -39,6 +40,7 @@ class PerceptionData:
     part_id: NDArray[np.str_]
     material: NDArray[np.str_]
     condition: NDArray[np.str_]
+    geometry: NDArray[np.int64]
     primitive: NDArray[np.int8]
     values: dict[Modality, NDArray[np.float32]]
     reliability: dict[Modality, NDArray[np.float32]]
@@ -80,14 +82,15 @@ class PerceptionData:
                     reliability[m][n, p] = probe.reliability[m]
         ids, materials, conditions = (np.array([part[i] for part in parts], dtype=np.str_) for i in range(3))
         return cls(
-            ids, materials, conditions, primitive, values, reliability, tuple(property_names),
+            ids, materials, conditions, np.arange(len(parts)), primitive, values, reliability, tuple(property_names),
             np.asarray(properties, np.float32), config, origin or {},
         )  # fmt: skip
 
     def rows(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> PerceptionData:
         """Some of the parts."""
         return PerceptionData(
-            self.part_id[index], self.material[index], self.condition[index], self.primitive[index],
+            self.part_id[index], self.material[index], self.condition[index], self.geometry[index],
+            self.primitive[index],
             {m: v[index] for m, v in self.values.items()}, {m: r[index] for m, r in self.reliability.items()},
             self.property_names, self.properties[index], self.config, self.origin,
         )  # fmt: skip
@@ -104,7 +107,7 @@ class PerceptionData:
         arrays: dict[str, NDArray] = {
             "header": np.array(json.dumps(header)),
             "part_id": self.part_id, "material": self.material, "condition": self.condition,
-            "primitive": self.primitive, "properties": self.properties,
+            "geometry": self.geometry, "primitive": self.primitive, "properties": self.properties,
         }  # fmt: skip
         for m in Modality:
             arrays[f"values_{m.value}"] = self.values[m]
@@ -134,7 +137,7 @@ class PerceptionData:
                 f"version needs {LAYOUT_VERSION} and {FEATURE_VERSION}; generate it again"
             )
         return cls(
-            arrays["part_id"], arrays["material"], arrays["condition"], arrays["primitive"],
+            arrays["part_id"], arrays["material"], arrays["condition"], arrays["geometry"], arrays["primitive"],
             {m: arrays[f"values_{m.value}"] for m in Modality},
             {m: arrays[f"reliability_{m.value}"] for m in Modality},
             tuple(header["property_names"]), arrays["properties"], FeatureConfig.from_dict(header["config"]),
@@ -161,7 +164,8 @@ class PerceptionData:
 
         return PerceptionData(
             join([s.part_id for s in shards]), join([s.material for s in shards]),
-            join([s.condition for s in shards]), join([s.primitive for s in shards]),
+            join([s.condition for s in shards]), join([s.geometry for s in shards]),
+            join([s.primitive for s in shards]),
             {m: join([s.values[m] for s in shards]) for m in Modality},
             {m: join([s.reliability[m] for s in shards]) for m in Modality},
             first.property_names, join([s.properties for s in shards]), first.config, first.origin,

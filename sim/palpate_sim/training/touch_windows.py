@@ -22,6 +22,7 @@ from palpate_sim.kinematics import Chain
 from palpate_sim.motion import PERIOD_S, MotionLimits
 from palpate_sim.objects import PartBatch
 from palpate_sim.planning import HOME, TOOL_POSTURE, Planner
+from palpate_sim.report import reported_normal
 from palpate_sim.surface import SurfaceMaps, spot_batch
 from palpate_sim.training.contact_loops import GuardedLoop, Track
 from palpate_sim.training.scene_of_part import Hit, PartScene
@@ -94,7 +95,8 @@ class Contact:
     def direction(self) -> Array:
         """(3,) unit direction of a slide, in the assumed surface."""
         flat = np.array([np.cos(self.goal.slide_angle_rad), np.sin(self.goal.slide_angle_rad), 0.0])
-        along = flat - (flat @ self.approach) * self.approach
+        surface = Planner.surface_normal(np.asarray(self.goal.normal, float))
+        along = flat - (flat @ surface) * surface
         return along / np.linalg.norm(along)
 
 
@@ -102,7 +104,7 @@ def execution_of(goal: ProbeGoal, outcome: Outcome, start_s: float, end_s: float
     """The arm's report, with stamps from the part's clock."""
     return ProbeExecution(
         goal.primitive, outcome, round(start_s * 1e9), round(end_s * 1e9),
-        contact_normal=goal.normal, pad_index=goal.pad_index, **fields,  # type: ignore[arg-type]
+        contact_normal=reported_normal(goal), pad_index=goal.pad_index, **fields,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 _SPECTRA_HELP = """Leave-item-out identification of measured spectra, beside SVM, random forest and 1-NN in one run.
 
@@ -27,6 +30,14 @@ _ENV_HELP = """Speed and memory of the probing environment, beside panda-gym in 
 Builds the part library first (about a minute, then cached).
 
 Example:  palpate bench env --json benchmarks/results/env.json
+"""
+
+_AGREEMENT_HELP = """How alike the batched cell, the raw windows and the full cell are on the same parts and actions.
+
+`<probe>_told_apart` is the accuracy of a classifier that tells raw windows from batched features: 0.5 is the same.
+The other metrics compare probes in the full cell, with pictures and 1 kHz streams, with the batched cell's.
+
+Example:  palpate bench agreement --json benchmarks/results/agreement.json
 """
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)]
@@ -112,11 +123,42 @@ def env(
     finish(result, quick=quick, json_file=json_file, console=console)
 
 
+def agreement(
+    parts: Annotated[int, typer.Option(min=20, help="Parts through raw windows, 0.1 s each.")] = 400,
+    full_parts: Annotated[int, typer.Option(min=2, help="Parts in the full cell, about 12 s each.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Of parts, devices and noise.")] = 1,
+    quick: Annotated[bool, typer.Option(help="60 parts, and 3 in the full cell.")] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Batched cell against raw windows and the full cell."""
+    from palpate_nodes.benchmarking import finish
+    from palpate_nodes.part_library import part_library
+    from palpate_sim.benchmarks.agreement import agreement as raw_and_batched
+    from palpate_sim.benchmarks.full_vs_batched import full_vs_batched
+
+    console = Console(highlight=False)
+    began = time.monotonic()
+    library = part_library(console)
+    with Progress(*COLUMNS, console=console) as bar:
+        windows = bar.add_task("raw windows", total=60 if quick else parts)
+        metrics = raw_and_batched(
+            60 if quick else parts, seed, lambda done, total: bar.update(windows, completed=done, total=total), library
+        )
+        full = bar.add_task("full cell", total=3 if quick else full_parts)
+        metrics |= full_vs_batched(
+            3 if quick else full_parts, seed, lambda done, total: bar.update(full, completed=done, total=total), library
+        )
+    wall_s = round(time.monotonic() - began, 1)
+    result = {"benchmark": "agreement", "seeds": [seed], "metrics": metrics, "baselines": {}, "wall_s": wall_s}
+    finish(result, quick=quick, json_file=json_file, console=console)
+
+
 def register(app: typer.Typer) -> None:
     """Add `bench` to the `palpate` application."""
     bench = typer.Typer(help="Benchmarks; each prints a table and can write a result file.", no_args_is_help=True)
     bench.command("spectra", help=_SPECTRA_HELP)(spectra)
     bench.command("modalities", help=_MODALITIES_HELP)(modalities)
+    bench.command("agreement", help=_AGREEMENT_HELP)(agreement)
     bench.command("record", help=_RECORD_HELP)(record)
     bench.command("env", help=_ENV_HELP)(env)
     app.add_typer(bench, name="bench")
