@@ -300,5 +300,7 @@ def part_from_seed(
         return draw_parts(keys, material_id, condition, None, mix, ambient_c).part(0, index)
     u = keyed.uniforms(keys, ("part.material", "part.geometry"))[:, 0]
     kind = int(u[0] * len(MATERIALS)) if material_id is None else word_index("material", material_id)
-    ids = geometry_ids_of_shape(GEOMETRY_CLASSES[tables()["geometry_class"][kind]], shape)
-    return draw_parts(keys, [NAMES[kind]], condition, ids[int(u[1] * len(ids))], mix, ambient_c).part(0, index)
+    own = GEOMETRY_CLASSES[tables()["geometry_class"][kind]]
+    ids = geometry_ids_of_shape(own, shape)
+    number = ids[int(u[1] * len(ids))]
+    return draw_parts(keys, [NAMES[kind]], condition, number, mix, ambient_c, geometry_class=own).part(0, index)

@@ -252,6 +252,8 @@ _STEPS = PIXEL_M * np.arange(-5.0, 6.0)
 _RING = np.flatnonzero(
     ring_mask(np.hypot(*np.meshgrid(_STEPS, _STEPS)).ravel() / PIXEL_M)  # of the 11 x 11 pixels around a spot
 )
+RING_PULL, RING_EDGE = 0.9, 0.1
+"""Of the noise, by which it moves the ring's median at most; rise of the ring's warm pixels over the footprint's."""
 _BLUR_M2 = 2.0 * 0.4 * PIXEL_M**2
 """What optics, and squares that are turned, add to the square of a spread; fitted to pictures."""
 
@@ -306,6 +308,10 @@ def spot_columns(values: Array, curves: TouchCurves, view: SpotView, draw: Chanc
     emissivity = view.spot.emissivity[:, None]
     patch = emissivity * ((optics.patch + optics.patch_scatter * draw.place[:, None]) * rise)
     ring = emissivity * ((optics.ring + optics.ring_scatter * draw.ring_place[:, None]) * rise)
+    # A third of the ring's pixels are warm: noise moves the median of the others towards them.
+    netd = view.netd[:, None]
+    edge = RING_EDGE * patch
+    ring = ring + RING_PULL * netd * edge / (xp.abs(edge) + 1.5 * netd) * xp.exp(-((ring / (4.0 * netd)) ** 2))
     if view.warmth is not None:
         wide = xp.sqrt(4.0 * view.spot.diffusivity_m2_s * since[:, 2] + _BLUR_M2)[:, None]
         side = square_share(constant(_STEPS, first)[None, :], wide)
