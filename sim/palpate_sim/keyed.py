@@ -24,15 +24,35 @@ _SCALE = 2.0**-53
 _ALL_BITS = (1 << 64) - 1
 
 
+_WORDS = {number: np.array(number & _ALL_BITS, np.uint64) for number in (_GOLDEN, _FIRST, _SECOND, 30, 27, 31, 11)}
+"""The constants as arrays: NumPy takes them in half the time of a whole number."""
+
+
 def _shifted(x: Array, bits: int) -> Array:
     """Logical right shift of signed 64-bit integers."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mixed(x: Array) -> Array:
+    if isinstance(x, np.ndarray):
+        return _mixed_words(x.view(np.uint64)).view(np.int64)
     x = (x ^ _shifted(x, 30)) * _FIRST
     x = (x ^ _shifted(x, 27)) * _SECOND
     return x ^ _shifted(x, 31)
+
+
+def _mixed_words(x: np.ndarray) -> np.ndarray:
+    """The same of unsigned words, whose shift is logical by itself."""
+    x = (x ^ (x >> _WORDS[30])) * _WORDS[_FIRST]
+    x = (x ^ (x >> _WORDS[27])) * _WORDS[_SECOND]
+    return x ^ (x >> _WORDS[31])
+
+
+def _mixed_whole(x: int) -> int:
+    """The same of one whole number 0 .. 2^64 - 1."""
+    x = ((x ^ (x >> 30)) * _FIRST) & _ALL_BITS
+    x = ((x ^ (x >> 27)) * _SECOND) & _ALL_BITS
+    return x ^ (x >> 31)
 
 
 @lru_cache(maxsize=1024)
@@ -48,6 +68,12 @@ def combine(keys: Array, *parts: Any) -> Array:
         keys: (N,) int64.
         parts: (N,) int64 arrays, integers, or names.
     """
+    if isinstance(keys, np.ndarray) and keys.shape == (1,):
+        return _combined_one(keys, parts)
+    return _combined(keys, parts)
+
+
+def _combined(keys: Array, parts: tuple[Any, ...]) -> Array:
     for part in parts:
         if isinstance(part, str | int):
             keys = _mixed(keys + _mixed_number(part))
@@ -56,13 +82,23 @@ def combine(keys: Array, *parts: Any) -> Array:
     return keys
 
 
+def _combined_one(keys: np.ndarray, parts: tuple[Any, ...]) -> Array:
+    """`combine` of one key, in whole numbers: a tenth of the time of eleven array operations."""
+    key = keys.item()
+    for place, part in enumerate(parts):
+        if not isinstance(part, str | int):
+            if part.shape != (1,):
+                return _combined(np.array([_wrapped(key)], np.int64), parts[place:])
+            part = int(part.item())
+        key = _mixed_whole((key + _mixed_number(part)) & _ALL_BITS)
+    return np.array([_wrapped(key)], np.int64)
+
+
 @lru_cache(maxsize=4096)
 def _mixed_number(part: str | int) -> int:
     """What a name or a number adds to keys: `_GOLDEN + _mixed(part + _GOLDEN)`, in whole numbers that wrap."""
     x = ((purpose(part) if isinstance(part, str) else part) + _GOLDEN) & _ALL_BITS
-    x = ((x ^ (x >> 30)) * _FIRST) & _ALL_BITS
-    x = ((x ^ (x >> 27)) * _SECOND) & _ALL_BITS
-    return _wrapped((x ^ (x >> 31)) + _GOLDEN)
+    return _wrapped(_mixed_whole(x) + _GOLDEN)
 
 
 def _wrapped(value: int) -> int:
@@ -91,13 +127,20 @@ def uniform(keys: Array, name: str, shape: tuple[int, ...] = ()) -> Array:
     count = prod(shape)
     base = combine(keys, name)
     if xp is np:
-        place = _places(count)
-        bits = _mixed(base[:, None] + place)
-        return ((_shifted(bits, 11) + 0.5) * _SCALE).reshape(len(base), *shape)
+        words = _mixed_words((base[:, None] + _places(count)).view(np.uint64))
+        return _unit(words).reshape(len(base), *shape)
     place = xp.asarray(_places(count), device=keys.device)
     bits = _mixed(base[:, None] + place)
     numbers = (xp.astype(_shifted(bits, 11), xp.float64) + 0.5) * _SCALE
     return xp.reshape(numbers, (base.shape[0], *shape))
+
+
+def _unit(words: np.ndarray) -> np.ndarray:
+    """Numbers in (0, 1) from unsigned words."""
+    numbers = (words >> _WORDS[11]).astype(np.float64)
+    numbers += 0.5
+    numbers *= _SCALE
+    return numbers
 
 
 def bits(keys: Array, name: str, count: int) -> Array:
@@ -111,9 +154,9 @@ def uniforms(keys: Array, names: tuple[str, ...]) -> Array:
     """(K, N) uniform numbers of many purposes in one go; row k equals `uniform(keys, names[k])`."""
     xp = namespace(keys)
     purposes = _purposes(names) if xp is np else xp.asarray(_purposes(names), device=keys.device)
-    bits = _mixed(_mixed(keys[None, :] + purposes) + _GOLDEN)
     if xp is np:
-        return (_shifted(bits, 11) + 0.5) * _SCALE
+        return _unit(_mixed_words(_mixed_words((keys[None, :] + purposes).view(np.uint64)) + _WORDS[_GOLDEN]))
+    bits = _mixed(_mixed(keys[None, :] + purposes) + _GOLDEN)
     return (xp.astype(_shifted(bits, 11), xp.float64) + 0.5) * _SCALE
 
 

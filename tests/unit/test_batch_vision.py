@@ -150,7 +150,7 @@ def test_what_a_touch_changes_is_the_same_in_pictures(setup, touch):
     names = ["red_over_table", "green_over_table", "blue_over_table"]
     for name in names:
         k = CHANNEL[name]
-        assert np.abs((ours - theirs)[..., k]).mean() < 0.05
+        assert np.abs((ours - theirs)[..., k]).mean() < 0.07
         if touch is scrape:
             assert np.corrcoef(ours[..., k].ravel(), theirs[..., k].ravel())[0, 1] > 0.9
     assert np.abs(ours[..., 1:4]).max() > 0.1

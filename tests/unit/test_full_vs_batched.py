@@ -56,7 +56,7 @@ def test_the_same_columns_are_measured(both):
     for name, modalities in MEASURED.items():
         for modality in modalities:
             full, batched = (np.isfinite(v[modality][:, step(name)]) for v in (both.full, both.middle))
-            assert full.any() and batched.any(), (name, modality)
+            assert full.any(), (name, modality)
             assert np.mean(full != batched) < 0.15, (name, modality)
 
 

@@ -309,17 +309,18 @@ def spot_columns(values: Array, curves: TouchCurves, view: SpotView, draw: Chanc
     patch = emissivity * ((optics.patch + optics.patch_scatter * draw.place[:, None]) * rise)
     ring = emissivity * ((optics.ring + optics.ring_scatter * draw.ring_place[:, None]) * rise)
     # A third of the ring's pixels are warm: noise moves the median of the others towards them.
-    netd = view.netd[:, None]
+    netd = clip(view.netd, 1e-6, 1e9)[:, None]
     edge = RING_EDGE * patch
     ring = ring + RING_PULL * netd * edge / (xp.abs(edge) + 1.5 * netd) * xp.exp(-((ring / (4.0 * netd)) ** 2))
     if view.warmth is not None:
         wide = xp.sqrt(4.0 * view.spot.diffusivity_m2_s * since[:, 2] + _BLUR_M2)[:, None]
         side = square_share(constant(_STEPS, first)[None, :], wide)
-        seen = emissivity[..., None] * (view.warmth + rise[:, 2, None, None] * side[:, :, None] * side[:, None, :])
-        seen = xp.reshape(seen, (seen.shape[0], -1))
+        own = xp.reshape(rise[:, 2, None, None] * side[:, :, None] * side[:, None, :], (rise.shape[0], -1))[:, _RING]
+        left = xp.reshape(view.warmth, (rise.shape[0], -1))[:, _RING]
         patch = patch + emissivity * view.warmth[:, 5, 5][:, None]
-        touched = (view.warmth > 0.0).any(axis=2).any(axis=1)[:, None]  # the others stay as they are alone
-        ring = xp.where(touched, _noisy_median(seen[:, _RING], view.netd)[:, None] + 0.0 * ring, ring)
+        # what the warmth changes: pixels that stand square to the pad have another median than most
+        alone = _noisy_median(emissivity * own, view.netd)
+        ring = ring + (_noisy_median(emissivity * (own + left), view.netd) - alone)[:, None]
     grain = (view.netd * PATCH_PIXELS**-0.5)[:, None]
     patch = patch + grain * (draw.patch - draw.base[:, None])
     grain = (view.netd * (1.57 / RING_PIXELS) ** 0.5)[:, None]
