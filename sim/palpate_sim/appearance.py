@@ -45,7 +45,7 @@ class Look:
         gloss: lowest and highest gloss, 0 matt to 1 mirror.
         clear_share: share of parts that are clear.
         clearness: transparency of those, 0..1.
-        texture: (kind, relative contrast); kinds: none, grain, fibre, brush, weave.
+        texture: (kind, median of the relative contrast); kinds: none, grain, fibre, brush, weave.
     """
 
     colours: tuple[Rgb, ...]
@@ -168,7 +168,7 @@ def draw_appearance(
         "gloss": gloss * (1.0 - CHALKING * age),
         "transparency": transparency * (1.0 - yellowed),
         "texture": table["texture"][material],
-        "texture_contrast": table["contrast"][material],
+        "texture_contrast": table["contrast"][material] * values["texture_factor"],
         "texture_pitch_m": np.exp(low + (high - low) * values["pitch_place"]),
         "coat_rgb": np.clip(_chosen(PAINTS, values["coat_colour"]) * values["coat_colour_scale"][:, None], 0.02, 0.97),
         "label_rgb": _chosen(LABELS, values["label_colour"]),

@@ -57,6 +57,18 @@ def ndtri(p: Array) -> Array:
     return _special("ndtri", p)
 
 
+def some(mask: Array) -> bool:
+    """Whether any entry is true, or not 0; NumPy's own `any` takes ten times as long on a single part."""
+    return bool(np.count_nonzero(mask)) if isinstance(mask, np.ndarray) else bool(namespace(mask).any(mask != 0))
+
+
+def limited(values: Array, low: float, high: float) -> Array:
+    """Values cut to low..high; NumPy's own `clip` takes ten times as long on a single part."""
+    if isinstance(values, np.ndarray):
+        return np.minimum(np.maximum(values, low), high)
+    return namespace(values).clip(values, low, high)
+
+
 def constant(values: Any, like: Array) -> Array:
     """A table of numbers as an array of the same library, device and floating type as `like`."""
     if isinstance(like, np.ndarray):

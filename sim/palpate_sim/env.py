@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from palpate_agents.errors import CellError
+from palpate_agents.errors import CellError, ConfigError
 from palpate_sim.batch.cell import BatchConfig, ProbeResult
 from palpate_sim.episodes import Belief, Episodes, EpisodeSettings, Observation
 from palpate_sim.library import PartLibrary
@@ -49,7 +49,12 @@ class ProbeEnv(gymnasium.Env[Any, Any]):
             seed: until `reset` gives another one; None: a new one each time.
             expose_truth: overrides that of the settings.
             render_mode: None, there is nothing to render.
+
+        Raises:
+            ConfigError: a render mode, or a seed that is no whole number.
         """
+        if render_mode is not None:
+            raise ConfigError(f"render_mode is {render_mode!r}; there is nothing to render, give None")
         settings = settings or EpisodeSettings()
         if expose_truth is not None:
             settings = EpisodeSettings(**{**vars(settings), "expose_truth": expose_truth})
@@ -71,8 +76,10 @@ class ProbeEnv(gymnasium.Env[Any, Any]):
 
         Raises:
             CellError: the environment is closed.
+            ConfigError: there are options, or the seed is no whole number.
         """
         self._check_open()
+        check_options(options)
         super().reset(seed=seed)
         result = self.episodes.reset(seed=seed)
         return self._observed(result), self._info(result)
@@ -84,7 +91,7 @@ class ProbeEnv(gymnasium.Env[Any, Any]):
             action: (7,), -1..1.
 
         Raises:
-            ConfigError: the action has another shape, is not finite or out of bounds.
+            ConfigError: the action has another shape or type, is not finite or out of bounds.
             ResetNeeded: the episode is over, or none was begun.
             CellError: the environment is closed.
         """
@@ -114,6 +121,16 @@ class ProbeEnv(gymnasium.Env[Any, Any]):
             "max_force_n": float(result.max_force_n[0]),
         }
         return info | self.episodes.truth(0)
+
+
+def check_options(options: dict[str, Any] | None) -> None:
+    """Refuse options of a reset.
+
+    Raises:
+        ConfigError: there are any.
+    """
+    if options:
+        raise ConfigError(f"option {next(iter(options))!r} is unknown; a reset has no options")
 
 
 def register() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate_agents.errors import CellError, ConfigError
+from palpate_agents.errors import CellError, ConfigError, PalpateError
 from palpate_agents.probing.decoder import ACTION_SIZE, check_actions
 from palpate_sim.batch.cell import BatchConfig, ProbeResult
+from palpate_sim.batch.checks import seeds_of, whole_number
 from palpate_sim.episodes import Belief, Episodes, EpisodeSettings, Observation
 from palpate_sim.library import PartLibrary
 
@@ -69,8 +71,12 @@ class Local:
         """See `Episodes`."""
         self.episodes = Episodes(cells, seed, settings, config, belief, library)
 
-    def reset(self, seed: int | None = None) -> Observation:
-        """New parts in all cells."""
+    def reset(self, seed: int | list[int] | None = None) -> Observation:
+        """New parts in all cells.
+
+        Args:
+            seed: begin anew with it, or one for each; None: go on.
+        """
         return self.episodes.observe(self.episodes.reset(seed=seed))
 
     def step(self, actions: NDArray[np.floating]) -> Batch:
@@ -106,7 +112,7 @@ class Workers:
         Raises:
             ConfigError: more workers than cells.
         """
-        if not 1 <= workers <= cells:
+        if workers > cells:
             raise ConfigError(f"{workers} workers were asked for {cells} cells, allowed are 1 to {cells}")
         library = library or PartLibrary.load_or_build()
         context = multiprocessing.get_context("spawn")
@@ -118,8 +124,9 @@ class Workers:
         self._memory = {name: _view(shared[name], shape) for name, shape in shapes.items()}
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
-        bounds = [cells * k // workers for k in range(workers + 1)]
-        for first, behind in pairwise(bounds):
+        self._bounds = list(pairwise(cells * k // workers for k in range(workers + 1)))
+        self._running = False
+        for first, behind in self._bounds:
             own = replace(config, first_cell=config.first_cell + first)
             here, there = context.Pipe()
             arguments = (there, shared, shapes, (first, behind), (seed, settings, own, belief, library))
@@ -129,9 +136,13 @@ class Workers:
             self._pipes.append(here)
             self._processes.append(process)
 
-    def reset(self, seed: int | None = None) -> Observation:
+    def reset(self, seed: int | list[int] | None = None) -> Observation:
         """See `Local`."""
-        self._tell("reset", seed)
+        if self._running:
+            self._answers()
+        if isinstance(seed, list):
+            seed = seeds_of(seed, self.cells)
+        self._tell("reset", [seed[a:b] if isinstance(seed, list) else seed for a, b in self._bounds])
         self._answers()
         return self._observation()
 
@@ -141,10 +152,17 @@ class Workers:
         return self.finish()
 
     def begin(self, actions: NDArray[np.floating]) -> None:
-        """Send a step off."""
-        check_actions(np.asarray(actions), self.cells)
+        """Send a step off.
+
+        Raises:
+            CellError: one is under way.
+        """
+        if self._running:
+            raise CellError("a step is under way; wait for it before the next one")
+        actions = np.asarray(actions)
+        check_actions(actions, self.cells)
         self._memory["action"][:] = actions
-        self._tell("step", None)
+        self._tell("step", [None] * len(self._pipes))
 
     def finish(self) -> Batch:
         """Wait for it."""
@@ -161,15 +179,33 @@ class Workers:
     def _observation(self) -> Observation:
         return {name: values.copy() for name, values in self._memory.items() if name != "action"}
 
-    def _tell(self, command: str, argument: Any) -> None:
-        for pipe, process in zip(self._pipes, self._processes, strict=True):
+    def _tell(self, command: str, arguments: list[Any]) -> None:
+        told, problem = [], None
+        for pipe, process, argument in zip(self._pipes, self._processes, arguments, strict=True):
             try:
                 pipe.send((command, argument))
+                told.append((pipe, process))
             except OSError as error:
-                raise _dead(process) from error
+                problem = _dead(process)
+                problem.__cause__ = error
+        self._running = True
+        if problem is not None:
+            with suppress(PalpateError):
+                self._answers(told)
+            raise problem
 
-    def _answers(self) -> list[Any]:
-        return [self._answer(*pair) for pair in zip(self._pipes, self._processes, strict=True)]
+    def _answers(self, told: list[Any] | None = None) -> list[Any]:
+        """Of all workers. A failure is raised when all have answered, or the next call would read what is left."""
+        found, problems = [], []
+        for pair in told if told is not None else zip(self._pipes, self._processes, strict=True):
+            try:
+                found.append(self._answer(*pair))
+            except PalpateError as error:
+                problems.append(error)
+        self._running = False
+        if problems:
+            raise problems[0]
+        return found
 
     @staticmethod
     def _answer(pipe: Connection, process: Any) -> Any:
@@ -178,8 +214,10 @@ class Workers:
                 if not process.is_alive() and not pipe.poll():
                     raise EOFError
             kind, content = pipe.recv()
-        except (EOFError, ConnectionResetError) as error:
+        except (EOFError, OSError) as error:
             raise _dead(process) from error
+        if kind == "refused":
+            raise content
         if kind == "error":
             raise CellError(f"a worker of the environment failed: {content}")
         return content
@@ -226,14 +264,18 @@ def _serve(
             command, argument = pipe.recv()
             if command == "close":
                 return
-            if command == "reset":
+            try:
                 answer: Any = None
-                observation = local.reset(argument)
-            else:
-                batch = local.step(memory["action"])
-                observation = batch.observation
-                ended = Ended(batch.ended.rows + first, batch.ended.observation, batch.ended.truth)
-                answer = batch.reward, batch.terminated, batch.truncated, batch.numbers, ended
+                if command == "reset":
+                    observation = local.reset(argument)
+                else:
+                    batch = local.step(memory["action"])
+                    observation = batch.observation
+                    ended = Ended(batch.ended.rows + first, batch.ended.observation, batch.ended.truth)
+                    answer = batch.reward, batch.terminated, batch.truncated, batch.numbers, ended
+            except PalpateError as error:
+                pipe.send(("refused", error))
+                continue
             for name, values in observation.items():
                 memory[name][:] = values
             pipe.send(("done", answer))
@@ -247,8 +289,12 @@ def make_cells(
     workers: int, cells: int, seed: int, settings: EpisodeSettings | None, config: BatchConfig | None,
     belief: Belief | None, library: PartLibrary | None,
 ) -> Local | Workers:  # fmt: skip
-    """Cells in this process (`workers` 0 or 1), or in several."""
+    """Cells in this process (one worker), or in several.
+
+    Raises:
+        ConfigError: no cell, no worker, or more workers than cells.
+    """
     chosen, which = settings or EpisodeSettings(), config or BatchConfig()
-    if workers <= 1:
+    if whole_number("the number of workers", workers, 1) == 1:
         return Local(cells, seed, chosen, which, belief, library)
     return Workers(workers, cells, seed, chosen, which, belief, library)

@@ -13,13 +13,17 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from palpate_agents.encoders.surface_map import CELLS, CHANNELS
-from palpate_agents.errors import CellError, ConfigError
+from palpate_agents.errors import CellError
 from palpate_agents.observation import MAX_PROBES, Modality, Outcome, Primitive
-from palpate_agents.probing.decoder import ACTION_SIZE, decode
+from palpate_agents.probing.decoder import ACTION_SIZE, check_actions, decode
 from palpate_sim.batch.cell import BatchConfig, BatchedCell, ProbeResult
+from palpate_sim.batch.checks import real_number, whole_number
 from palpate_sim.library import PartLibrary
 
 Observation = dict[str, NDArray[Any]]
+
+OVERVIEWS = 1
+"""Probes that a part has had when an episode begins: the agent of a real cell counts its first picture as one."""
 
 
 class BeliefUpdate(NamedTuple):
@@ -59,7 +63,7 @@ class EpisodeSettings:
     """When an episode ends and what it pays.
 
     Attributes:
-        max_probes: then the episode is over (the picture at its start does not count).
+        max_probes: then the episode is over; the picture at its start counts as one, as on a real cell.
         time_limit_s: then it is cut short.
         seconds_price: taken off the reward per second.
         damage_price: per full scratch.
@@ -75,13 +79,10 @@ class EpisodeSettings:
     expose_truth: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_probes <= 100:
-            raise ConfigError(f"max_probes is {self.max_probes}, allowed are 1 to 100")
-        if not 0.0 < self.time_limit_s < float("inf"):
-            raise ConfigError(f"time_limit_s is {self.time_limit_s:g} s, it must be more than 0")
+        whole_number("max_probes", self.max_probes, OVERVIEWS + 1, MAX_PROBES)
+        real_number("time_limit_s", self.time_limit_s, 1e-3)
         for name in ("seconds_price", "damage_price", "information_weight"):
-            if not 0.0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} is {getattr(self, name):g}, it must be 0 or more")
+            real_number(name, getattr(self, name), 0.0)
 
 
 class StepResult(NamedTuple):
@@ -106,7 +107,7 @@ class Episodes:
     def __init__(
         self,
         cells: int,
-        seed: int,
+        seed: int | list[int],
         settings: EpisodeSettings | None = None,
         config: BatchConfig | None = None,
         belief: Belief | None = None,
@@ -157,7 +158,7 @@ class Episodes:
         Returns:
             `visual`, `tactile`, `spectral`, `thermal`: features of the last probe, 0 where not measured; `measured`:
             1 for each of them that was; `reliability` of the four; `primitive` and `outcome`, one-hot; `surface` and
-            `extent_m` as last seen; `elapsed_s` and `probes` since the part was laid in.
+            `extent_m` as last seen; `elapsed_s` and `probes` since the part was laid in, its first picture among them.
         """
         cell, found, masks = self.cell, {}, []
         for modality, features in result.features.items():
@@ -175,15 +176,18 @@ class Episodes:
         found["surface"] = cell.view[rows].copy()
         found["extent_m"] = cell.extent_m[rows].astype(np.float32)
         found["elapsed_s"] = cell.elapsed_s[rows].astype(np.float32)[:, None]
-        found["probes"] = cell.probes[rows].astype(np.float32)[:, None]
+        found["probes"] = (cell.probes[rows] + OVERVIEWS).astype(np.float32)[:, None]
         return found
 
-    def reset(self, mask: NDArray[np.bool_] | None = None, seed: int | None = None) -> ProbeResult:
+    def reset(self, mask: NDArray[np.bool_] | None = None, seed: int | list[int] | None = None) -> ProbeResult:
         """New parts.
 
         Args:
             mask: (n,) bool, in these cells; None: in all.
-            seed: begin anew with this seed, in all cells.
+            seed: begin anew with this seed, or one for each, in all cells.
+
+        Raises:
+            ConfigError: a mask of another shape or type, or a seed that is none.
         """
         if seed is not None:
             self.cell.reseed(seed)
@@ -210,9 +214,12 @@ class Episodes:
             first = int(np.argmax(self.over))
             raise CellError(f"the episode of cell {first} is over; reset it before the next step")
         settings, cell = self.settings, self.cell
-        result = cell.probe(decode(np.asarray(actions), cell.seen))
+        actions = np.asarray(actions)
+        check_actions(actions, cell.cells)
+        # The precision of the action space, so that a cell in this process does what one behind shared memory does.
+        result = cell.probe(decode(actions.astype(np.float32, copy=False), cell.seen))
         reward = -settings.seconds_price * result.seconds - settings.damage_price * result.damage
-        terminated = cell.probes >= settings.max_probes
+        terminated = cell.probes + OVERVIEWS >= settings.max_probes
         if self.belief is not None:
             update = self.belief(result, cell.parts.material, np.ones(len(reward), bool), fresh=False)
             reward += settings.information_weight * (self._loss - update.loss_nats)

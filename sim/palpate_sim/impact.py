@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, is_torch, namespace
+from palpate_sim.backend import Array, constant, is_torch, limited, namespace
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.elastic import (
     ARM_STIFFNESS_N_M,
@@ -247,12 +247,12 @@ def pulses(batch: PartBatch, speed_m_s: Array | float, law: PressLaw | None = No
     hertz, compliance = law.hertz, xp.maximum(law.compliance - 1.0 / ARM_STIFFNESS_N_M, 0.0)
     wall = compliance * hertz**0.8 * (mass * speed**2) ** 0.2  # C K sqrt(d0)
     low, high, count = RESTITUTIONS
-    e = xp.clip(batch.restitution, low, high)
+    e = limited(batch.restitution, low, high)
     row = (e - low) * ((count - 1) / (high - low))
     first, last, columns = WALL_LOG10
-    column = (xp.clip(xp.log10(wall + 1e-30), first, last) - first) * ((columns - 1) / (last - first))
-    i = xp.clip(xp.floor(row), 0.0, count - 2.0)
-    j = xp.clip(xp.floor(column), 0.0, columns - 2.0)
+    column = (limited(xp.log10(wall + 1e-30), first, last) - first) * ((columns - 1) / (last - first))
+    i = limited(xp.floor(row), 0.0, count - 2.0)
+    j = limited(xp.floor(column), 0.0, columns - 2.0)
     u, v = row - i, column - j
     corner = (i * columns + j).astype(np.int64) if xp is np else xp.astype(i * columns + j, xp.int64)
     table = _table_like(mass)
@@ -275,8 +275,8 @@ def received_until(found: Pulses, places: Array) -> Array:
     """
     xp = namespace(places)
     nodes = found.received.shape[1]
-    x = xp.clip(places, 0.0, 1.0) * (nodes - 1.0)
-    low = xp.clip(xp.floor(x), 0.0, nodes - 2.0)
+    x = limited(places, 0.0, 1.0) * (nodes - 1.0)
+    low = limited(xp.floor(x), 0.0, nodes - 2.0)
     t = x - low
     base = xp.arange(places.shape[0], dtype=xp.int64, device=places.device)[:, None] * nodes
     index = (low.astype(np.int64) if xp is np else xp.astype(low, xp.int64)) + base

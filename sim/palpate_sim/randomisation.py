@@ -196,6 +196,7 @@ PART: dict[str, Distribution] = {
     "gloss_place": Distribution("uniform", 0.0, 1.0, "1", "place in the range of appearance.LOOKS"),
     "clearness_place": Distribution("uniform", 0.0, 1.0, "1", "place in the range of appearance.LOOKS"),
     "pitch_place": Distribution("uniform", 0.0, 1.0, "1", "place in appearance.TEXTURE_PITCH_M, logarithmic"),
+    "texture_factor": Distribution("lognormal", 1.0, 0.4, "1", "assumed: moulds and finishes of one material differ"),
     # temperature
     "temperature_near": Distribution("normal", 0.0, 0.7, "K", "assumed: stored in the room"),
     "temperature_far": Distribution("uniform", -10.0, 10.0, "K", "parts straight from a process or from outdoors"),

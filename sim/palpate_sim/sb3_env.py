@@ -13,6 +13,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from palpate_agents.errors import CellError
 from palpate_agents.probing.decoder import check_actions
 from palpate_sim.batch.cell import BatchConfig
+from palpate_sim.batch.checks import whole_number
+from palpate_sim.env import check_options
 from palpate_sim.env_workers import Batch, Workers, make_cells
 from palpate_sim.episodes import Belief, EpisodeSettings, Observation
 from palpate_sim.library import PartLibrary
@@ -42,9 +44,22 @@ class ProbeVecEnv(VecEnv):
         self._closed = False
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Begin anew with this seed at the next reset; one for all cells."""
-        self._seed = seed
+        """Begin anew with this seed at the next reset; one for all cells.
+
+        Raises:
+            ConfigError: no whole number.
+        """
+        self._seed = None if seed is None else whole_number("seed", seed)
         return [seed] * self.num_envs
+
+    def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
+        """There are none.
+
+        Raises:
+            ConfigError: there are any.
+        """
+        for given in options if isinstance(options, list) else [options]:
+            check_options(given)
 
     def reset(self) -> Observation:
         """New parts in all cells."""
@@ -56,7 +71,7 @@ class ProbeVecEnv(VecEnv):
         """Begin a probe in every cell.
 
         Raises:
-            ConfigError: the actions have another shape, are not finite or out of bounds.
+            ConfigError: the actions have another shape or type, are not finite or out of bounds.
             CellError: closed.
         """
         self._check_open()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from palpate_sim.backend import Array, namespace
+from palpate_sim.backend import Array, namespace, some
 from palpate_sim.keyed import uniform
+from palpate_sim.layers import felt_through
 from palpate_sim.part_batch import COAT_CONDUCTIVITY_W_MK, PartBatch
 from palpate_sim.sensors.look import FILM_UM, WATER_EMISSIVITY, surface_emissivity, surface_look
 from palpate_sim.shapes import BOTTLE_NECK_SHARE, SHAPES
@@ -49,6 +50,8 @@ DISC_TO_HAT = 1.2247
 NECK_FACTOR = 0.05
 """Compliance of a bottle's neck, a narrow tube, against the middle of its broad side; assumed."""
 
+_BOTTLE, _CYLINDER, _TUBE = (SHAPES.index(name) for name in ("bottle", "cylinder", "tube"))
+
 
 def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *, optics: bool = True) -> PartBatch:
     """The parts as a sensor with a round footprint meets them.
@@ -56,7 +59,7 @@ def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *,
     Adds (all (N,)): `coat_cover`, `label_cover`, `dirt_cover`, `film_cover` (shares 0..1 of the footprint, each by
     itself: `area_shares` has what is on top), `wall_factor`, `friction_factor`, `contact_resistance_m2k_w`.
     Overrides: `film_um` (mean thickness where the footprint is wet), `contact_conductance_w_m2k`, `emissivity`,
-    `gloss`, `transparency`, `rgb`. What a part has not (`coat_um` 0, ...) is not met, whatever the maps say.
+    `gloss`, `transparency`, `rgb`, and what a ball feels through the layers: `indentation_modulus_pa`, `restitution`. What a part has not (`coat_um` 0, ...) is not met, whatever the maps say.
 
     Args:
         batch: N parts, bare as drawn.
@@ -80,7 +83,7 @@ def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *,
     across = _hat(y - at[:, 1:2], xp.maximum(wide, batch.dimensions_m[:, 1:2] / GRID))
 
     def mean(values: Array) -> Array:
-        return xp.sum(xp.matmul(along[:, None, :], values)[:, 0, :] * across, axis=1)
+        return xp.matmul(xp.matmul(along[:, None, :], values), across[:, :, None])[:, 0, 0]
 
     return _met(batch, maps, mean, wall_factor(batch, uv), optics)
 
@@ -124,9 +127,9 @@ def wall_factor(batch: PartBatch, uv_m: Array) -> Array:
     xp = namespace(uv_m)
     factor = xp.ones_like(uv_m[:, 0])
     hollow = xp.isfinite(batch.wall_thickness_m)
-    if xp.all(hollow):
+    if not some(~hollow):
         return _wall_factor(batch.shape, batch.dimensions_m, batch.wall_thickness_m, batch.rib_pitch_m, uv_m)
-    if xp.any(hollow):
+    if some(hollow):
         factor[hollow] = _wall_factor(
             batch.shape[hollow], batch.dimensions_m[hollow], batch.wall_thickness_m[hollow], batch.rib_pitch_m[hollow],
             uv_m[hollow],
@@ -137,21 +140,21 @@ def wall_factor(batch: PartBatch, uv_m: Array) -> Array:
 def _wall_factor(shape: Array, size: Array, wall: Array, pitch: Array, uv: Array) -> Array:
     xp = namespace(uv)
     half_x = xp.maximum(0.5 * size[:, 0] - wall, 0.1 * size[:, 0])
-    bottle = shape == SHAPES.index("bottle")
+    bottle = shape == _BOTTLE
     neck = bottle * BOTTLE_NECK_SHARE * size[:, 1]
     half_y = xp.maximum(0.5 * (size[:, 1] - neck) - wall, 0.1 * size[:, 1])
     x, y = uv[:, 0], uv[:, 1] + 0.5 * neck
     beyond = bottle & (y > half_y)
     widest = half_y
     ribbed = xp.isfinite(pitch) & (pitch < 2.0 * half_y)
-    if xp.any(ribbed):
+    if some(ribbed):
         y, half_y, widest = _bay(y, half_y, xp.where(ribbed, pitch, 4.0 * half_y), ribbed)
     span = xp.minimum(half_x, widest)
     factor = _clamped(x, half_x, span) * _clamped(y, half_y, xp.minimum(span, half_y)) * unit(half_y / span) ** 2
-    disc = (shape == SHAPES.index("cylinder")) | (shape == SHAPES.index("tube"))
-    if xp.any(disc):
+    disc = (shape == _CYLINDER) | (shape == _TUBE)
+    if some(disc):
         factor = xp.where(disc, unit(1.0 - (x * x + uv[:, 1] ** 2) / half_x**2) ** 2, factor)
-    return xp.where(beyond, 0.0 * factor + NECK_FACTOR, factor)
+    return xp.where(beyond, 0.0 * factor + NECK_FACTOR, factor) if some(beyond) else factor
 
 
 def _bay(y: Array, inner: Array, pitch: Array, ribbed: Array) -> tuple[Array, Array, Array]:
@@ -181,19 +184,19 @@ def _hat(distance: Array, half: Array) -> Array:
 def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array, optics: bool = True) -> PartBatch:
     xp = namespace(wall)
     none = 0.0 * wall
-    if not any(xp.any(entry > 0.0) for entry in (batch.coat_um, batch.label_um, batch.film_um, batch.dirt_level)):
+    if not any(some(entry) for entry in (batch.coat_um, batch.label_um, batch.film_um, batch.dirt_level)):
         return batch.replace(
             coat_cover=none, label_cover=none, dirt_cover=none, film_cover=none, wall_factor=wall, film_um=none,
             friction_factor=none + 1.0, contact_resistance_m2k_w=none,
         )  # fmt: skip
 
     def cover(values: Array, there: Array) -> Array:
-        return unit(mean(values)) * there if xp.any(there) else none
+        return unit(mean(values)) * there if some(there) else none
 
     coat, label = cover(maps.coat, batch.coat_um > 0.0), cover(maps.label, batch.label_um > 0.0)
     dirt, watered = cover(maps.dirt, batch.dirt_level > 0.0), batch.film_um > 0.0
     wet = deep = none
-    if xp.any(watered):
+    if some(watered):
         wet = cover(unit(maps.film_um * (1.0 / WET_UM)), watered)
         deep = xp.where(watered, mean(maps.film_um), none) / (wet + 1e-12)
     conductance = batch.contact_conductance_w_m2k + wet * batch.wet_conductance_w_m2k
@@ -210,6 +213,7 @@ def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array, optics: bo
         contact_resistance_m2k_w=_resistance(batch, coat, label, conductance),
         bare_gloss=batch.gloss,
         bare_transparency=batch.transparency,
+        **felt_through(batch, coat, label),
         **seen,
     )
 
@@ -232,7 +236,7 @@ def _optics(batch: PartBatch, coat: Array, label: Array, dirt: Array, wet: Array
 def _friction_factor(batch: PartBatch, coat: Array, label: Array) -> Array:
     """What slides on paint or paper feels those, not the body."""
     xp = namespace(coat)
-    if not (xp.any(coat > 0.0) or xp.any(label > 0.0)):
+    if not (some(coat) or some(label)):
         return xp.ones_like(coat)
     low, high = COAT_FRICTION
     paint = low + (high - low) * uniform(batch.key, "coat_friction")
@@ -242,6 +246,8 @@ def _friction_factor(batch: PartBatch, coat: Array, label: Array) -> Array:
 
 def _resistance(batch: PartBatch, coat: Array, label: Array, conductance: Array) -> Array:
     """(N,) m2 K/W that the layers add to the contact: series within each share of area, shares in parallel."""
+    if not (some(coat) or some(label)):
+        return 0.0 * conductance
     contact = 1.0 / conductance
     paint = batch.coat_um * (1e-6 / COAT_CONDUCTIVITY_W_MK)
     paper = batch.label_um * (1e-6 / LABEL_CONDUCTIVITY_W_MK)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from math import pi
+from math import inf, isfinite, pi
 from typing import Any
 
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, limited, namespace
 from palpate_sim.part_batch import PartBatch
 from palpate_sim.surface_maps import SurfaceMaps, track_cover
 
@@ -35,8 +35,7 @@ def points_uv(batch: PartBatch, uv_m: Any, name: str) -> Array:
     uv = constant(uv_m, batch.dimensions_m) if isinstance(uv_m, list | tuple) else uv_m
     if tuple(uv.shape) != (len(batch), 2):
         raise ValueError(f"{name} has shape {tuple(uv.shape)}; ({len(batch)}, 2) is needed: x and y in metres per part")
-    xp = namespace(uv)
-    if not xp.all(xp.isfinite(uv)):
+    if not isfinite(float(uv.sum())):
         raise ValueError(f"{name} holds a value that is not finite; give metres in the part's frame")
     return uv
 
@@ -49,10 +48,12 @@ def amounts(batch: PartBatch, value: Any, name: str, unit: str) -> Array:
     """
     xp = namespace(batch.dimensions_m)
     if isinstance(value, float | int):
-        value = xp.zeros_like(batch.dimensions_m[:, 0]) + float(value)
+        if not 0.0 <= value < inf:
+            raise ValueError(f"{name} holds a value that is negative or not finite; give {unit}, 0 or more")
+        return xp.zeros_like(batch.dimensions_m[:, 0]) + float(value)
     if tuple(value.shape) != (len(batch),):
         raise ValueError(f"{name} has shape {tuple(value.shape)}; ({len(batch)},) or one number of {unit} is needed")
-    if not xp.all(xp.isfinite(value) & (value >= 0.0)):
+    if not (float(value.min()) >= 0.0 and isfinite(float(value.sum()))):
         raise ValueError(f"{name} holds a value that is negative or not finite; give {unit}, 0 or more")
     return value
 
@@ -137,7 +138,7 @@ def scrape(
     protected = after.coat + after.label - after.coat * after.label
     bare = xp.sum(cover * (1.0 - protected), axis=(1, 2)) / (xp.sum(cover, axis=(1, 2)) + 1e-12)
     reach = force / (HARDNESS_OVER_YIELD * batch.yield_pa * (width + 1e-9))
-    depth = xp.clip(reach * reach / (2.0 * BLADE_EDGE_M), 0.0, DEEPEST_MARK_M)
+    depth = limited(reach * reach / (2.0 * BLADE_EDGE_M), 0.0, DEEPEST_MARK_M)
     return after, depth * bare
 
 

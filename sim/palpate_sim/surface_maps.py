@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import pi
 from typing import Any
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, namespace, some
 from palpate_sim.keyed import uniform
 from palpate_sim.part_batch import Part, PartBatch
 from palpate_sim.shapes import SHAPES, on_footprint
@@ -35,6 +35,9 @@ WET_SHARE = (0.5, 0.95)
 DIRT_SHARE = (0.1, 0.5)
 
 
+MAPS = ("coat", "label", "film_um", "dirt")
+
+
 @dataclass(frozen=True, eq=False)
 class SurfaceMaps:
     """Surface state of N parts on grids over their footprints.
@@ -54,11 +57,11 @@ class SurfaceMaps:
     dirt: Array
 
     def __post_init__(self) -> None:
-        count = len(self.coat)
-        for field in fields(self):
-            shape = tuple(getattr(self, field.name).shape)
-            if shape != (count, GRID, GRID):
-                raise ValueError(f"map {field.name!r} has shape {shape}; ({count}, {GRID}, {GRID}) is needed")
+        wanted = (len(self.coat), GRID, GRID)
+        for name in MAPS:
+            shape = tuple(getattr(self, name).shape)
+            if shape != wanted:
+                raise ValueError(f"map {name!r} has shape {shape}; {wanted} is needed")
 
     def __len__(self) -> int:
         return len(self.coat)
@@ -80,8 +83,10 @@ class SurfaceMaps:
 
     def assign(self, index: Any, other: SurfaceMaps) -> None:
         """Overwrite the maps of the parts `index` in place, so that a thousand are not copied for a few."""
-        for field in fields(self):
-            getattr(self, field.name)[index] = getattr(other, field.name)
+        for name in MAPS:
+            mine, new = getattr(self, name), getattr(other, name)
+            if mine is not new:
+                mine[index] = new
 
     def replace(self, **arrays: Array) -> SurfaceMaps:
         """Maps with some overridden."""
@@ -99,7 +104,10 @@ class SurfaceMaps:
             device: of the library; None for its default.
         """
         place = {} if device is None else {"device": device}
-        return SurfaceMaps(*(xp.asarray(getattr(self, field.name), **place) for field in fields(self)))
+        return SurfaceMaps(*(xp.asarray(getattr(self, name), **place) for name in MAPS))
+
+
+_CENTERS = (np.arange(GRID) + 0.5) / GRID - 0.5
 
 
 def unit(values: Array) -> Array:
@@ -110,7 +118,7 @@ def unit(values: Array) -> Array:
 
 def cell_centers_m(batch: PartBatch) -> tuple[Array, Array]:
     """(N, 16) places of the cells' centres along x and along y, m, part's frame."""
-    steps = constant((np.arange(GRID) + 0.5) / GRID - 0.5, batch.dimensions_m)
+    steps = constant(_CENTERS, batch.dimensions_m)
     return batch.dimensions_m[:, 0:1] * steps, batch.dimensions_m[:, 1:2] * steps
 
 
@@ -188,7 +196,7 @@ def _filled(batch: PartBatch, there: Array, draw: Any) -> Array:
     """(N, 16, 16) zeros, with what `draw` gives where `there` is true: most parts are dry, clean and bare."""
     xp = namespace(batch.dimensions_m)
     maps = xp.zeros((len(batch), GRID, GRID), dtype=xp.float64, device=_device(batch.dimensions_m))
-    if xp.any(there):
+    if some(there):
         maps[there] = draw(batch if xp.all(there) else batch.rows(there))
     return maps
 

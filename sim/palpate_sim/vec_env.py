@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from palpate_agents.errors import CellError
 from palpate_sim.batch.cell import BatchConfig
+from palpate_sim.batch.checks import seeds_of
+from palpate_sim.env import check_options
 from palpate_sim.env_workers import Batch, make_cells
 from palpate_sim.episodes import Belief, EpisodeSettings, Observation
 from palpate_sim.library import PartLibrary
@@ -27,7 +29,11 @@ NUMBERS = ("seconds", "damage", "max_force_n")
 
 
 class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
-    """N cells; where an episode ends the next part is laid in within the same step (`final_obs` in the info)."""
+    """N cells; where an episode ends the next part is laid in within the same step.
+
+    The info of a step has `seconds`, `damage` and `max_force_n` of that step in all cells; where episodes ended also
+    `final_obs` and `final_info`, with the truth if the settings expose it.
+    """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
 
@@ -51,6 +57,9 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
             library: of geometries; None: the cached one.
             seed: until `reset` gives another one.
             workers: processes; 1: this one.
+
+        Raises:
+            ConfigError: no cell, no worker, or more workers than cells.
         """
         self.num_envs = num_envs
         self._cells = make_cells(workers, num_envs, seed, settings, config, belief, library)
@@ -65,14 +74,19 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
         """New parts in all cells.
 
         Args:
-            seed: one for all.
-            options: none are known.
+            seed: one for all, whose cells differ by their number; or one for each, which then has the parts that
+                `ProbeEnv` has with that seed.
+            options: none are known; cells are reset by themselves where their episodes end.
 
         Raises:
             CellError: closed.
+            ConfigError: there are options, other than N seeds, or one that is no whole number.
         """
         _check_open(self.closed)
-        return self._cells.reset(seed[0] if isinstance(seed, list) else seed), {}
+        check_options(options)
+        if seed is not None:
+            seed = seeds_of(seed, self.num_envs)
+        return self._cells.reset(seed), {}
 
     def step(
         self, actions: NDArray[np.floating]
@@ -83,7 +97,7 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
             actions: (N, 7), -1..1.
 
         Raises:
-            ConfigError: the actions have another shape, are not finite or out of bounds.
+            ConfigError: the actions have another shape or type, are not finite or out of bounds.
             CellError: closed.
         """
         _check_open(self.closed)
@@ -102,12 +116,21 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
                 final[row] = {name: values[k] for name, values in batch.ended.observation.items()}
             mask = np.zeros(self.num_envs, bool)
             mask[rows] = True
-            info |= {"final_obs": final, "_final_obs": mask}
-            if batch.ended.truth[0]:
-                truth = np.full(self.num_envs, None, object)
-                truth[rows] = batch.ended.truth
-                info |= {"truth": truth, "_truth": mask}
+            last = self._final_info(batch, mask)
+            info |= {"final_obs": final, "_final_obs": mask, "final_info": last, "_final_info": mask}
         return info
+
+    def _final_info(self, batch: Batch, mask: NDArray[np.bool_]) -> dict[str, Any]:
+        """Infos of the steps that ended episodes, as gymnasium's own vector environments nest them."""
+        last: dict[str, Any] = {}
+        for k, name in enumerate(NUMBERS):
+            last |= {name: np.where(mask, batch.numbers[:, k], 0.0), f"_{name}": mask}
+        for name in batch.ended.truth[0]:
+            found = np.full(self.num_envs, None, object)
+            for row, truth in zip(batch.ended.rows, batch.ended.truth, strict=True):
+                found[row] = truth[name]
+            last |= {name: found, f"_{name}": mask}
+        return last
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the workers."""

@@ -63,3 +63,17 @@ def test_age_turns_yellow_and_matt():
     assert np.corrcoef(blue_over_red / (new.rgb[:, 2] / new.rgb[:, 0]), old.age)[0, 1] < -0.6
     assert np.all(old.gloss < new.gloss)
     assert np.array_equal(draw_parts(KEYS, "glass", "aged").rgb, draw_parts(KEYS, "glass", "clean").rgb)
+
+
+def test_no_property_names_a_material_by_a_fixed_number():
+    """What is drawn without scatter, but differs between materials, would be a fingerprint."""
+    keys = keyed.keys_of(3, range(40))
+    batches = [draw_parts(keys, name, "clean", geometry_class="light") for name in MATERIALS]
+    kinds = {"material", "texture", "metal", "ceramic", "ferromagnetic", "anodised", "friction_exponent"}
+    for name in sorted(set(batches[0].arrays) - kinds):
+        fixed = {
+            batch.arrays[name].ravel()[0].item()
+            for batch in batches
+            if batch.arrays[name].ndim == 1 and np.all(batch.arrays[name] == batch.arrays[name][0])
+        }
+        assert len(fixed - {0.0, np.inf}) <= 1, name

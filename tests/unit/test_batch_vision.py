@@ -138,7 +138,9 @@ def test_features_agree_with_those_of_pictures(setup, seen):
 
 @pytest.mark.parametrize("touch", [scrape, wipe])
 def test_what_a_touch_changes_is_the_same_in_pictures(setup, touch):
-    changed = np.nonzero((setup.batch.coat_um if touch is scrape else setup.batch.film_um) > 0.0)[0][:8]
+    # A round part's box may be seen turned anyhow.
+    angular = ~np.isin(setup.batch.words("shape"), ("cylinder", "tube"))
+    changed = np.nonzero(((setup.batch.coat_um if touch is scrape else setup.batch.film_um) > 0.0) & angular)[0][:8]
     some = Setup(
         setup.batch.rows(changed), setup.maps.rows(changed), setup.rows.rows(changed), setup.devices.rows(changed),
         setup.keys[changed],
@@ -150,7 +152,7 @@ def test_what_a_touch_changes_is_the_same_in_pictures(setup, touch):
     names = ["red_over_table", "green_over_table", "blue_over_table"]
     for name in names:
         k = CHANNEL[name]
-        assert np.abs((ours - theirs)[..., k]).mean() < 0.07
+        assert np.abs((ours - theirs)[..., k]).mean() < 0.05
         if touch is scrape:
             assert np.corrcoef(ours[..., k].ravel(), theirs[..., k].ravel())[0, 1] > 0.9
     assert np.abs(ours[..., 1:4]).max() > 0.1

@@ -6,10 +6,10 @@ seen box of the part; the decoder moves it to the best place near by: seen, leve
 | number | meaning |
 |---|---|
 | 0, 1 | point along the seen length and width, -1..1 from edge to edge |
-| 2 | above 0.2: look from 10 to 100 mm; below -0.8: grasp and weigh; between: touch |
+| 2 | above 0.5: look from 10 to 100 mm; below -0.8: grasp and weigh; between: touch |
 | 3 | tool: pad 0, pad 1, ball, scraper, a quarter of the range each; the place in the ball's quarter is a tilt of
 -15 to 15 degrees about the width; of a look the whole range is |
-| 4 | within -0.25..0.25 no slide; above 8 to 20 mm along the length, below along the width |
+| 4 | within -0.5..0.5 no slide; above 8 to 20 mm along the length, below along the width |
 | 5 | tempo: of the ball above 0 a tap at 20 to 50 mm/s, else a press held for 0.1 to 1 s; of a pad that rests 1 to
 4 s; of a slide 5 to 40 mm/s |
 | 6 | force, 1 to 6 N; a tap has none, a grasp the hand's own |
@@ -37,7 +37,7 @@ Array = Any
 """A NumPy array or a torch tensor."""
 
 ACTION_SIZE = 7
-LOOK_ABOVE, LIFT_BELOW, NO_SLIDE = 0.2, -0.8, 0.25
+LOOK_ABOVE, LIFT_BELOW, NO_SLIDE = 0.5, -0.8, 0.5
 STANDOFF_M, TILT_RAD = (0.010, 0.100), math.radians(15.0)
 SLIDE_M, SLIDE_SPEED_M_S = (0.008, 0.020), (0.005, 0.040)
 TAP_SPEED_M_S, HOLD_S, DWELL_S, FORCE_N = (0.02, 0.05), (0.1, 1.0), (1.0, 4.0), (1.0, 6.0)
@@ -100,13 +100,18 @@ def check_actions(actions: Array, count: int) -> None:
         count: number of parts.
 
     Raises:
-        ConfigError: wrong shape, a value that is not finite, or one beyond -1..1.
+        ConfigError: no real numbers, wrong shape, a value that is not finite, or one beyond -1..1.
     """
+    kind = getattr(actions.dtype, "kind", "f")  # torch's types have none, and its own refusals
+    if kind not in "fiu":
+        raise ConfigError(f"actions are of type {actions.dtype}; give real numbers, float32 is best")
     if tuple(actions.shape) != (count, ACTION_SIZE):
         raise ConfigError(
             f"actions have shape {tuple(actions.shape)}, ({count}, {ACTION_SIZE}) is needed: "
             f"{ACTION_SIZE} numbers for each of {count} parts"
         )
+    if kind != "f":
+        actions = np.asarray(actions, float)  # the smallest whole number has no absolute value of its own type
     if bool(abs(actions).max() <= 1.0 + 1e-6):
         return
     worst = np.asarray(actions, float)

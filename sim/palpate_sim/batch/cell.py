@@ -7,72 +7,47 @@ alone gives the same as among a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate_agents.encoders.context import FeatureConfig
 from palpate_agents.encoders.features import feature_names
 from palpate_agents.encoders.visual import features_of_view
-from palpate_agents.errors import ConfigError
 from palpate_agents.observation import Modality, Outcome, Primitive
 from palpate_agents.probing.decoder import GoalArrays, SeenPart
 from palpate_sim.batch import heat, light, touch
+from palpate_sim.batch.checks import check_given, check_goals, check_mask, seeds_of, whole_number
+from palpate_sim.batch.config import BatchConfig
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.pad_memory import PadMemory
 from palpate_sim.batch.sizes import seen_size
 from palpate_sim.batch.targets import base_places, part_frame, seen_axis, targets, way_of
 from palpate_sim.batch.timing import LOOK_STILL_S, ArmState, Spent, probe_seconds
 from palpate_sim.batch.vision import SeenGrid, seen_grid, surface_view
-from palpate_sim.devices import DeviceBatch, draw_device_batch
-from palpate_sim.keyed import combine, keys_of, uniform
+from palpate_sim.batch.whole import Size, ThermalCamera, Warm, emissivity_of
+from palpate_sim.devices import DeviceBatch
+from palpate_sim.keyed import combine, keys_of
 from palpate_sim.library import LibraryRows, PartLibrary
 from palpate_sim.motion import MotionLimits
-from palpate_sim.objects import PartBatch, draw_parts
+from palpate_sim.objects import PartBatch
 from palpate_sim.sensors.spectrum import spot_radius_m
-from palpate_sim.surface import GRID, SurfaceMaps, dent, draw_surface_maps, scrape, spot_batch, whole_part, wipe
+from palpate_sim.surface import GRID, SurfaceMaps, dent, draw_surface_maps, scrape, spot_batch, wipe
 from palpate_sim.surface_actions import BLADE_WIDTH_M
+
+__all__ = ["BatchConfig", "BatchedCell", "ProbeResult"]
 
 Floats = NDArray[np.float64]
 Rows = Any
 """(k,) numbers of cells, or `slice(None)` for all."""
 
 LIMITS = MotionLimits()
-DEFAULT_FEATURES = FeatureConfig()
 SPOT_RADIUS_M = np.array([0.002, 5e-4, 5e-4, 5e-4, 0.006, 0.0, 0.0, 0.0, 0.0])
 """What a sensor covers, by primitive, 0: nothing; the fibre's spot grows with its distance."""
 WAY_PLACES = 5
 """Along a slide at which the surface is looked at."""
 MARK_M, MARK_M2 = 50e-6, 90e-6
 """Damage 1: a mark so deep, or so much coat or label taken off (a scratch of 15 mm)."""
-
-
-@dataclass(frozen=True)
-class BatchConfig:
-    """Which parts and devices the cells have.
-
-    Attributes:
-        materials: drawn uniformly from these, None: from the whole catalogue.
-        condition: of every part; None: drawn by the mix.
-        mix: `mix` or `hard`, see `objects.condition_shares`.
-        lots: first lot and the one behind the last.
-        ambient_c: room temperature.
-        nominal_devices: without individual errors.
-        features: grid of the spectrum.
-        first_cell: number of the first cell: workers that share a seed have cells of their own.
-    """
-
-    materials: tuple[str, ...] | None = None
-    condition: str | None = None
-    mix: str = "mix"
-    lots: tuple[int, int] = (0, 40)
-    ambient_c: float = 22.0
-    nominal_devices: bool = False
-    features: FeatureConfig = DEFAULT_FEATURES
-    first_cell: int = 0
 
 
 class ProbeResult(NamedTuple):
@@ -102,43 +77,46 @@ class BatchedCell:
         episode, probes: (N,) int64, parts so far, and probes on this part.
         elapsed_s: (N,) since the part was laid in.
         held: (N,) bool, the hand holds the part.
+        ambient_c: (N,) of the rooms.
     """
 
     def __init__(
-        self, cells: int, seed: int, config: BatchConfig | None = None, library: PartLibrary | None = None,
+        self, cells: int, seed: int | list[int], config: BatchConfig | None = None, library: PartLibrary | None = None,
         parts: PartBatch | None = None, devices: DeviceBatch | None = None,
     ) -> None:  # fmt: skip
         """Lays in the first parts.
 
         Args:
             cells: N, at least 1.
-            seed: of everything.
+            seed: of everything, or one for each cell: then each has the parts that it has alone with its seed.
             config: which parts.
             library: None: the cached one, built if need be.
             parts: these instead of drawn ones, one for each cell.
             devices: likewise.
 
         Raises:
-            ConfigError: no cell, or a configuration that names what does not exist.
+            ConfigError: no cell, no whole seed, or not one part or set of devices for each cell.
         """
-        if cells < 1:
-            raise ConfigError(f"{cells} cells were asked for, at least 1 is needed")
+        self.cells = whole_number("the number of cells", cells, 1)
+        check_given("parts", parts, cells)
+        check_given("devices", devices, cells)
         self.config = config or BatchConfig()
-        self.cells, self.seed = cells, seed
         self.library = library or PartLibrary.load_or_build()
         self.names = feature_names(self.config.features)
-        self._cell_keys = keys_of(seed, self.config.first_cell + np.arange(cells))
+        self._all = np.arange(cells)
         self.episode = np.zeros(cells, np.int64)
+        self.reseed(seed)
+        self.episode[:] = 0
         self.probes = np.zeros(cells, np.int64)
         self.elapsed_s = np.zeros(cells)
         self.held = np.zeros(cells, bool)
         self.key = self._cell_keys.copy()
         self._stale = np.ones(cells, bool)
-        self._emissivity = np.ones(cells)
+        self._emissivity, self._spread = np.ones(cells), np.zeros(cells)
+        self.ambient_c = np.zeros(cells)
         self._memory = PadMemory.fresh(cells)
         self._arm = ArmState.home(cells)
-        self._all = np.arange(cells)
-        drawn = self._drawn(self._keys_of(self._all), parts, devices)
+        drawn = self._drawn(self._all, parts, devices)
         self.parts, self.devices, self.maps, self.rows, self._grid, self._axis = drawn
         self.extent_m = self.rows.seen_extent_m.copy()
         self.volume_m3 = self.rows.seen_volume_m3.copy()
@@ -150,10 +128,17 @@ class BatchedCell:
         """What the decoder needs."""
         return SeenPart(self.view, self.extent_m)
 
-    def reseed(self, seed: int) -> None:
-        """Begin anew with another seed; `reset` lays in its first parts."""
-        self.seed = seed
-        self._cell_keys = keys_of(seed, self.config.first_cell + self._all)
+    def reseed(self, seed: int | list[int]) -> None:
+        """Begin anew with another seed, or one for each cell; `reset` lays in its first parts.
+
+        Raises:
+            ConfigError: no whole number, or not one for each.
+        """
+        self.seed = seeds_of(seed, self.cells)
+        if isinstance(self.seed, list):
+            self._cell_keys = np.concatenate([keys_of(own, 0) for own in self.seed])
+        else:
+            self._cell_keys = keys_of(self.seed, self.config.first_cell + self._all)
         self.episode[:] = -1
 
     def reset(
@@ -168,13 +153,20 @@ class BatchedCell:
 
         Returns:
             that look (no spectrum), in rows of all cells; those of the others are empty.
+
+        Raises:
+            ConfigError: the mask is not (N,) bool, or not one part or set of devices for each of its cells.
         """
-        index: Rows = slice(None) if mask is None or mask.all() else np.flatnonzero(mask)
+        index: Rows = slice(None)
+        if mask is not None and not check_mask(mask, self.cells).all():
+            index = np.flatnonzero(mask)
         places = self._all[index]
+        check_given("parts", parts, len(places))
+        check_given("devices", devices, len(places))
         if len(places) == 0:
             return self._nothing(np.full(self.cells, int(Primitive.LOOK)))
         self.episode[index] += 1
-        drawn = self._drawn(self._keys_of(places), parts, devices)
+        drawn = self._drawn(places, parts, devices)
         if isinstance(index, slice):
             self.parts, self.devices, self.maps, self.rows, self._grid, self._axis = drawn
         else:
@@ -188,22 +180,13 @@ class BatchedCell:
             self._axis[index] = drawn[5]
         return self._fresh(index)
 
-    def _keys_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        self.key[places] = combine(self._cell_keys[places], self.episode[places])
-        return self.key[places]
-
     def _drawn(
-        self, keys: NDArray[np.int64], parts: PartBatch | None = None, devices: DeviceBatch | None = None
+        self, places: NDArray[np.int64], parts: PartBatch | None, devices: DeviceBatch | None
     ) -> tuple[PartBatch, DeviceBatch, SurfaceMaps, LibraryRows, SeenGrid, Floats]:
-        config = self.config
-        if parts is None:
-            parts = draw_parts(
-                keys, _chosen(keys, config.materials), config.condition, mix=config.mix, ambient_c=config.ambient_c,
-                lots=config.lots,
-            )  # fmt: skip
-        if devices is None:
-            nominal = config.nominal_devices
-            devices = DeviceBatch.nominal(len(keys)) if nominal else draw_device_batch(combine(keys, "devices"))
+        self.key[places] = keys = combine(self._cell_keys[places], self.episode[places])
+        self.ambient_c[places] = rooms = self.config.draw_rooms(keys)
+        parts = self.config.draw_parts(keys, rooms) if parts is None else parts
+        devices = self.config.draw_devices(keys) if devices is None else devices
         parts = PartBatch({name: np.array(array) for name, array in parts.arrays.items()})
         maps, rows = draw_surface_maps(parts), self.library.rows_of(parts)
         return parts, devices, maps, rows, seen_grid(parts, rows, devices), seen_axis(rows)
@@ -239,20 +222,19 @@ class BatchedCell:
             goals: of `decoder.decode(actions, cell.seen)`, one for each cell.
 
         Raises:
-            ConfigError: not one goal per cell, or a primitive that a batched cell does not have.
+            ConfigError: not one goal per cell, a primitive that a batched cell does not have, or senseless numbers.
         """
+        check_goals(goals, self.cells)
         kind = goals.primitive
-        if kind.shape != (self.cells,):
-            raise ConfigError(f"{len(kind)} goals came for {self.cells} cells; give one per cell")
         counts = np.bincount(kind, minlength=9)
-        if counts[Primitive.PLACE] or len(counts) > 9:
-            raise ConfigError("a batched cell does not place parts; take `reset` for the next part")
         result = self._nothing(kind)
         keys = combine(self.key, self.probes)
         uv = part_frame(self.rows, self._axis, goals.point_m)
         goals, target = targets(goals, uv, self._axis, self.rows, self.parts.dimensions_m)
-        ok = target.reached & ~self.held
-        outcome = np.where(self.held, int(Outcome.ABORTED), target.outcome)
+        # A hand that holds a part touches nothing, but the cameras and the fibre look on: at an empty table.
+        refused = self.held & (kind != Primitive.LOOK)
+        ok = target.reached & ~refused
+        outcome = np.where(refused, int(Outcome.ABORTED), target.outcome)
         result.outcome[:] = outcome
         places = base_places(self.rows, self._axis, uv, target.height_m, self.extent_m[:, 1])
         spent = probe_seconds(goals, places, self._arm, ok)
@@ -270,17 +252,40 @@ class BatchedCell:
             count = int(chosen.sum())
             if count:
                 index: Rows = slice(None) if count == self.cells else np.flatnonzero(chosen)
-                self._one(Primitive(int(number)), index, goals, spot, uv, spent, keys, result)
+                if number == Primitive.LOOK:
+                    self._look(index, goals, spot, ~target.there, keys, result)
+                else:
+                    self._one(Primitive(int(number)), index, goals, spot, uv, spent, keys, result)
         self.held |= measured & (kind == Primitive.LIFT)
         self.probes += 1
         self.elapsed_s += result.seconds
         return result
 
+    def _look(
+        self, index: Rows, goals: GoalArrays, spots: PartBatch, beside: NDArray[np.bool_], keys: NDArray[np.int64],
+        result: ProbeResult,
+    ) -> None:  # fmt: skip
+        """Pictures, and a spectrum of the part, or of the table beside it or where it lay before it was lifted."""
+        rows = self._all[index]
+        held = self.held[rows]
+        if not held.any():
+            self._pictures(result, index, combine(keys[index], "look"))
+        elif not held.all():
+            self._pictures(result, rows[~held], combine(keys[rows[~held]], "look"))
+        table, standoff = beside[index] | held, goals.standoff_m[index]
+        if table.any():
+            standoff = standoff + self.extent_m[index, 2] * table
+        spot = spots if isinstance(index, slice) else spots.rows(index)
+        devices = self.devices if isinstance(index, slice) else self.devices.rows(index)
+        tilt = np.abs(goals.tilt_rad[index])
+        seen = light.spectrum(spot, devices, standoff, tilt, keys[index], self.config.features, table)
+        _store(result, Modality.SPECTRAL, index, seen)
+
     def _one(
         self, kind: Primitive, index: Rows, goals: GoalArrays, spots: PartBatch, uv: Floats, spent: Spent,
         keys: NDArray[np.int64], result: ProbeResult,
     ) -> None:  # fmt: skip
-        """One primitive in the cells that do it."""
+        """One touch in the cells that do it."""
         whole = isinstance(index, slice)
         if not whole:
             goals, keys = goals.rows(index), keys[index]
@@ -289,20 +294,18 @@ class BatchedCell:
             return
         spot = spots if whole else spots.rows(index)
         devices = self.devices if whole else self.devices.rows(index)
-        if kind is Primitive.LOOK:
-            self._pictures(result, index, combine(keys, "look"))
-            seen = light.spectrum(spot, devices, goals.standoff_m, np.abs(goals.tilt_rad), keys, self.config.features)
-            _store(result, Modality.SPECTRAL, index, seen)
-        elif kind is Primitive.DWELL:
+        if kind is Primitive.DWELL:
             memory = PadMemory(*(array[index] for array in self._memory))
             felt, memory = heat.dwell(
-                spot, devices, goals.pad_index, goals.dwell_s, None, self.config.ambient_c, memory, keys, uv[index]
+                spot, devices, goals.pad_index, goals.dwell_s, None, self.ambient_c[index], memory, keys, uv[index]
             )
             after = np.maximum(spent.total_s[index] - spent.before_s[index] - goals.dwell_s, 0.0)
             for mine, new in zip(self._memory, memory.after(after), strict=True):
                 mine[index] = new
             _store(result, Modality.THERMAL, index, felt)
             result.max_force_n[index] = goals.force_n
+            # The arm has gone home: the last picture shows the part again, in the box that is known.
+            self.view[index] = self._surface(index, self.extent_m[index, 2], combine(keys, "after"))
         else:
             self._felt(result, index, self._touch(kind, spot, devices, goals, keys, index, uv[index]), uv)
 
@@ -357,53 +360,31 @@ class BatchedCell:
 
     def _pictures(self, result: ProbeResult, index: Rows, keys: NDArray[np.int64]) -> None:
         """Camera and thermal camera."""
-        whole = isinstance(index, slice)
-        grid, maps = (self._grid, self.maps) if whole else (self._grid.rows(index), self.maps.rows(index))
-        size = _Size(self.rows.seen_extent_m[index], self.rows.seen_volume_m3[index])
+        size = Size(self.rows.seen_extent_m[index], self.rows.seen_volume_m3[index])
         extent, volume = seen_size(size, self.parts.transparency[index], keys)
-        view = surface_view(self.parts, maps, size, self.devices, keys, grid, extent[:, 2])
+        view = self._surface(index, extent[:, 2], keys)
         self.view[index], self.extent_m[index], self.volume_m3[index] = view, extent, volume
         looks = features_of_view(view.astype(np.float64), extent, volume)
         _store(result, Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
         stale = self._all[index][self._stale[index]]
         if len(stale):
-            seen = whole_part(self.parts.rows(stale), self.maps.rows(stale))
-            self._emissivity[stale], self._stale[stale] = seen.emissivity, False
-        parts = _Warm(*(getattr(self.parts, name)[index] for name in _Warm._fields))
-        parts = parts._replace(emissivity=self._emissivity[index])
+            found = emissivity_of(self.parts.rows(stale), self.maps.rows(stale))
+            (self._emissivity[stale], self._spread[stale]), self._stale[stale] = found, False
+        known = {**self.parts.arrays, "emissivity": self._emissivity, "emissivity_spread": self._spread}
+        parts = Warm(*(known[name][index] for name in Warm._fields))
         memory = PadMemory(*(array[index] for array in self._memory)) if self._memory.heat_j_m2.any() else None
-        warmth = heat.look(parts, _Camera(self.devices.netd_k[index]), self.config.ambient_c, keys, memory)
+        warmth = heat.look(parts, ThermalCamera(self.devices.netd_k[index]), self.ambient_c[index], keys, memory)
         _store(result, Modality.THERMAL, index, warmth)
 
-
-class _Size(NamedTuple):
-    seen_extent_m: Floats
-    seen_volume_m3: Floats
-
-
-class _Warm(NamedTuple):
-    """What the thermal camera's picture follows from."""
-
-    temperature_c: Floats
-    emissivity: Floats
-    dimensions_m: Floats
-    effusivity_w_s05_m2k: Floats
-    diffusivity_m2_s: Floats
-    wall_thickness_m: Floats
-
-
-class _Camera(NamedTuple):
-    netd_k: Floats
+    def _surface(self, index: Rows, height_m: Floats, keys: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, 8, 8, C) surface as a picture shows it."""
+        whole = isinstance(index, slice)
+        grid, maps = (self._grid, self.maps) if whole else (self._grid.rows(index), self.maps.rows(index))
+        size = Size(self.rows.seen_extent_m[index], self.rows.seen_volume_m3[index])
+        view: NDArray[np.float32] = surface_view(self.parts, maps, size, self.devices, keys, grid, height_m)
+        return view
 
 
 def _store(result: ProbeResult, modality: Modality, index: Rows, features: Features) -> None:
     mine = result.features[modality]
     mine.values[index], mine.reliability[index] = features.values, features.reliability
-
-
-def _chosen(keys: NDArray[np.int64], materials: Sequence[str] | None) -> list[str] | None:
-    """(n,) names drawn from some, None: from all."""
-    if materials is None:
-        return None
-    place = (uniform(keys, "cell.material") * len(materials)).astype(int)
-    return [materials[k] for k in place]

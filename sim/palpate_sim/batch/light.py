@@ -14,7 +14,7 @@ from palpate_sim.backend import Array, constant, namespace
 from palpate_sim.batch.features import Features
 from palpate_sim.keyed import normal
 from palpate_sim.sensors import inductive as coil
-from palpate_sim.sensors.nir_physics import reflectance
+from palpate_sim.sensors.nir_physics import TABLE_REFLECTANCE, reflectance, saunderson
 from palpate_sim.sensors.spectrum import END_NM, EXTENDED_NM, SCAN_NUMBERS, WAVELENGTH_NM, scan, true_wavelength
 
 OPTICS = (
@@ -32,11 +32,13 @@ SPECTROMETER = ("wavelength_shift_nm", "spectral_gain", "spectral_snr", "axis_en
 ROWS = 256
 """Spectra that are computed together on a CPU, so that what they need stays in its cache."""
 DEFAULT = FeatureConfig()
+_TABLE = np.array([TABLE_REFLECTANCE])
 
 
 def spectrum(
-    spot: Any, devices: Any, standoff_m: Array, tilt_rad: Array, keys: Array, config: FeatureConfig = DEFAULT
-) -> Features:
+    spot: Any, devices: Any, standoff_m: Array, tilt_rad: Array, keys: Array, config: FeatureConfig = DEFAULT,
+    table: Array | None = None,
+) -> Features:  # fmt: skip
     """One spectrum of each spot, as features.
 
     Args:
@@ -46,16 +48,18 @@ def spectrum(
         tilt_rad: (n,) its tilt against the normal.
         keys: (n,) int64, specific to seed, part and probe.
         config: grid of the model.
+        table: (n,) bool, the fibre sees the grey table instead of the spot; None: nowhere.
     """
     xp = namespace(keys)
     count = keys.shape[0]
     if count <= ROWS or xp is not np:
-        return _features(spot, devices, standoff_m, tilt_rad, keys, config)
+        return _features(spot, devices, standoff_m, tilt_rad, keys, config, table)
     pieces = []
     for start in range(0, count, ROWS):
         rows = slice(start, start + ROWS)
         seen, device = _view(spot, OPTICS, COVERS, rows), _view(devices, SPECTROMETER, (), rows)
-        pieces.append(_features(seen, device, standoff_m[rows], tilt_rad[rows], keys[rows], config))
+        beside = None if table is None else table[rows]
+        pieces.append(_features(seen, device, standoff_m[rows], tilt_rad[rows], keys[rows], config, beside))
     return Features(np.concatenate([p.values for p in pieces]), np.concatenate([p.reliability for p in pieces]))
 
 
@@ -70,14 +74,17 @@ def _view(batch: Any, names: tuple[str, ...], optional: tuple[str, ...], rows: s
 
 
 def _features(
-    spot: Any, devices: Any, standoff_m: Array, tilt_rad: Array, keys: Array, config: FeatureConfig
-) -> Features:
+    spot: Any, devices: Any, standoff_m: Array, tilt_rad: Array, keys: Array, config: FeatureConfig,
+    table: Array | None = None,
+) -> Features:  # fmt: skip
     xp = namespace(keys)
     extended = config.wavelength_stop_nm > END_NM
     channels = len(EXTENDED_NM) if extended else len(WAVELENGTH_NM)
     numbers = normal(keys, "spectrum", (channels + SCAN_NUMBERS,))
     wavelength = true_wavelength(devices, channels, spot.base_reflectance)
     seen = reflectance(spot, wavelength, tilt_rad)
+    if table is not None and bool(xp.any(table)):
+        seen = xp.where(table[:, None], saunderson(constant(_TABLE, seen)), seen)
     reported = scan(seen, devices, standoff_m, tilt_rad, numbers).reflectance
     index, share, covered = _plan(config, channels)
     left = xp.asarray(index, device=keys.device)

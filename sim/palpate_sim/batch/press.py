@@ -14,7 +14,7 @@ import numpy as np
 
 from palpate_agents.encoders.tactile import MIN_HOLD_SAMPLES, NAMES
 from palpate_agents.observation import Outcome
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, limited, namespace
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.robot import (
     BALL_ACCELERATION_M_S2,
@@ -220,7 +220,7 @@ def _loading(
     ramp, ramp_weight = xp.concat(forces, axis=1), xp.concat(weights, axis=1)
     times = xp.maximum(ramp - column(jump), 0.0) / column(rate)
     slow, white = _wander(times, noise[:, NODES:])
-    error = slow + TIP_WHITE_M * xp.clip(FIT_ROWS / xp.sqrt(ramp_weight + 1e-9), 0.0, INTERPOLATED) * white
+    error = slow + TIP_WHITE_M * limited(FIT_ROWS / xp.sqrt(ramp_weight + 1e-9), 0.0, INTERPOLATED) * white
     ramp_travel = law_displacement(wide, ramp) + error
     last_m = law_displacement(law, xp.maximum(end, jump)) + slow[:, -1] + INTERPOLATED * TIP_WHITE_M * last
     return _Loading(
@@ -238,13 +238,13 @@ def _interpolated(
     xp = namespace(jump)
     nodes = constant((np.arange(NODES) - 2) * JOINT_PERIOD, jump)[None, :] - phase[:, None]
     after = law_displacement(law, jump + rate * (JOINT_PERIOD * PERIOD_S)) - touch.stop_m
-    moved = xp.clip(nodes, 0.0, 1e9)
+    moved = limited(nodes, 0.0, 1e9)
     slower = xp.minimum(moved, (touch.rows - 1.0)[:, None])
     approach = touch.row_m[:, None] * (xp.minimum(nodes, 0.0 * nodes) + slower)
     braked = 0.5 * touch.brake_m[:, None] * slower * (slower + 1.0)
     climbed = xp.maximum(nodes - touch.rows[:, None], 0.0) * (after / JOINT_PERIOD)[:, None]
     true = touch.detected_m[:, None] + approach - braked + climbed + TIP_WHITE_M * noise
-    place = xp.clip((row - nodes[:, :1]) / JOINT_PERIOD, 0.0, nodes.shape[1] - 1.001)
+    place = limited((row - nodes[:, :1]) / JOINT_PERIOD, 0.0, nodes.shape[1] - 1.001)
     low = xp.floor(place)
     share = place - low
     index = low.astype(np.int64) if xp is np else xp.astype(low, xp.int64)
@@ -284,7 +284,7 @@ def _fits(loading: _Loading, gain: Array, peak: Array, usable: Array) -> list[Ar
         variance = xp.sum(spread * force, axis=1)
         slope = xp.sum(spread * travel, axis=1) / xp.maximum(variance, 1e-12) / peak
         known = (rows >= MIN_FIT_ROWS) & (variance > 1e-9)
-        result.append(xp.where(known, -xp.log10(xp.clip(slope, 1e-7, 1.0)), math.nan))
+        result.append(xp.where(known, -xp.log10(limited(slope, 1e-7, 1.0)), math.nan))
     rows = xp.sum(weight, axis=1)
     share = weight / xp.maximum(rows, 1.0)[:, None]
     root = force ** (2.0 / 3.0)
@@ -298,7 +298,7 @@ def _fits(loading: _Loading, gain: Array, peak: Array, usable: Array) -> list[Ar
     start = d0 - linear * f0 - hertz * r0
     hertz = hertz / peak ** (2.0 / 3.0)
     known = usable & (rows >= MIN_ROWS)
-    constant_k = xp.clip(-1.5 * xp.log10(xp.maximum(hertz, 1e-9)), 2.0, 10.0)
+    constant_k = limited(-1.5 * xp.log10(xp.maximum(hertz, 1e-9)), 2.0, 10.0)
     result = [xp.where(known, values, math.nan) for values in result]
     result.append(xp.where(known & (hertz > 1e-9), constant_k, math.nan))
     result.append(xp.where(known, (loading.last_m - start) * 1e6, math.nan))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, limited, namespace
 from palpate_sim.keyed import normal
 
 LOW_M, RISE_M, MOST = 9e-3, 15e-3, 1.2
@@ -55,4 +55,4 @@ def _high(rows: Any) -> Array:
     """(n, 1) 0 for low parts, 1 for those whose mean height is 24 mm."""
     xp = namespace(rows.seen_extent_m)
     mean = rows.seen_volume_m3 / (rows.seen_extent_m[:, 0] * rows.seen_extent_m[:, 1])
-    return xp.clip((mean - LOW_M) * (1.0 / RISE_M), 0.0, MOST)[:, None]
+    return limited((mean - LOW_M) * (1.0 / RISE_M), 0.0, MOST)[:, None]

@@ -15,7 +15,7 @@ import numpy as np
 
 from palpate_agents.encoders.tactile import NAMES
 from palpate_agents.observation import Outcome
-from palpate_sim.backend import Array, constant, interpolate, namespace, ndtri
+from palpate_sim.backend import Array, constant, interpolate, limited, namespace, ndtri
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.robot import LIMITS, draw, or_default
 from palpate_sim.devices import DeviceBatch
@@ -164,7 +164,7 @@ def _window(found: Pulses, devices: DeviceBatch, speed: Array, group: Array, key
     tail = xp.sum((clean * ended) ** 2, axis=1) * group
     loud = sigma**2 * (1.0 + extra[:, 2] * xp.sqrt(2.0 / xp.maximum(rest, 2.0)))
     ringing = xp.sqrt(loud + tail / xp.maximum(rest, 1.0))
-    restitution = xp.clip(change / speed - 1.0, -0.5, 1.5)
+    restitution = limited(change / speed - 1.0, -0.5, 1.5)
     modulus = (15.0 * TIP_MASS_KG / (16.0 * math.sqrt(BALL_RADIUS_M))) / (contact * speed**0.2 / 2.94) ** 2.5
     features = (
         xp.log10(contact),
@@ -210,4 +210,4 @@ def _crossing(signal: Array, rows: Array, outside: Array, inward: int, level: Ar
     inner = signal[rows, index + inward]
     outer = signal[rows, index]
     share = xp.where(inner > outer, (inner - level) / xp.where(inner > outer, inner - outer, 1.0), 0.0)
-    return outside + inward * (1.0 - xp.clip(share, 0.0, 1.0))
+    return outside + inward * (1.0 - limited(share, 0.0, 1.0))

@@ -32,7 +32,7 @@ FRAMES = (
 )  # fmt: skip
 """In the order of `decoder.HALF_WIDTH_M`, and the hand."""
 FIBRE, GRASP, AT_HOME = 4, 5, 6
-STIFFNESS_N_M = (LIMITS.pad_stiffness_n_m,) * 2 + (LIMITS.arm_stiffness_n_m,) * 4
+STIFFNESS_N_M = np.array((LIMITS.pad_stiffness_n_m,) * 2 + (LIMITS.arm_stiffness_n_m,) * 4)
 TOOL_OF = np.array([FIBRE, 2, 2, 2, 0, GRASP, GRASP, 0, 3])
 """Index into FRAMES by primitive; a warm touch adds its pad."""
 WORK_HEIGHT_M = 0.025
@@ -46,8 +46,11 @@ LOOK_STILL_S, SPECTRUM_S = 0.25, 0.03 + LIMITS.integration_s + 0.01
 FAST_S, RAMP_N_S = 0.02, 20.0
 """Weighing the tool before a descent and changes of speed on the way; how fast slides build up their force."""
 FINGER_M_S, GRASP_S, WEIGH_S = 0.2, 0.15, 0.65
-REFUSED_S = 0.001
-"""What cannot be reached, or is asked of a hand that holds a part, ends in the period in which it began."""
+REFUSED_S = 0.1
+"""What cannot be reached, or is asked of a hand that holds a part, ends without a motion: what the planner needs until
+it gives up (0.10 to 0.13 s of one core), which the clock of the full cell does not count."""
+_LOOK, _DWELL, _LIFT = int(Primitive.LOOK), int(Primitive.DWELL), int(Primitive.LIFT)
+_PRESS, _TAP = int(Primitive.PRESS), int(Primitive.TAP)
 
 
 class ArmState(NamedTuple):
@@ -90,12 +93,12 @@ class _Reach(NamedTuple):
     Attributes:
         table: (T, 6, 9) of each frame, quadratics in the place for 7 joints, speed m/s and acceleration m/s2 of lines.
         detour: (T + 1, T) between frames, and from home: 0 where the straight way is free, else 1 + index into VIA.
-        velocity: (7,) limits of the joints, rad/s.
+        limits: see `_transit_limits`.
     """
 
     table: Floats
     detour: NDArray[np.int64]
-    velocity: Floats
+    limits: Floats
 
 
 @lru_cache(maxsize=1)
@@ -113,7 +116,7 @@ def _reach() -> _Reach:
     table = np.stack(tables)
     middle = [_terms(np.array(0.5), np.array(0.0)) @ quadratics[:, :7] for quadratics in table]
     detour = [[_detour(planner, start, goal) for goal in middle] for start in [*middle, HOME]]
-    return _Reach(table, np.array(detour), planner.velocity)
+    return _Reach(table, np.array(detour), _transit_limits(planner.velocity))
 
 
 def _detour(planner: Planner, start: Floats, goal: Floats) -> int:
@@ -149,12 +152,13 @@ def _above(height: Any) -> Any:
 
 def _terms(x: Floats, y: Floats) -> Floats:
     u, v = (x - 0.5) * 10.0, y * 10.0
-    terms = np.ones((*u.shape, 6))
-    terms[..., 1], terms[..., 2], terms[..., 3], terms[..., 4], terms[..., 5] = u, v, u * u, u * v, v * v
+    terms = np.empty((*u.shape, 6))
+    terms[..., 0], terms[..., 1], terms[..., 2] = 1.0, u, v
+    terms[..., 3], terms[..., 4], terms[..., 5] = u * u, u * v, v * v
     return terms
 
 
-def profile_s(distance: Floats, speed: Floats | float, acceleration: Floats | float) -> Floats:
+def profile_s(distance: Floats | float, speed: Floats | float, acceleration: Floats | float) -> Floats:
     """(n,) seconds from rest to rest over distances; see `trajectory.Profile`."""
     top = np.minimum(speed, np.sqrt((2.0 / math.pi) * acceleration * distance))
     top = np.maximum(top, 1e-9)
@@ -162,10 +166,20 @@ def profile_s(distance: Floats, speed: Floats | float, acceleration: Floats | fl
 
 
 def joint_move_s(start: Floats, goal: Floats, velocity: Floats) -> Floats:
-    """(n,) seconds of joint moves between postures (n, 7); see `trajectory.JointMove`."""
+    """(n,) seconds of joint moves between postures (n, 7), joints limited to `velocity`; see `trajectory.JointMove`."""
+    return _transit_s(start, goal, _transit_limits(velocity))
+
+
+def _transit_limits(velocity: Floats) -> Floats:
+    """(2, 1, 7) speeds rad/s and accelerations rad/s2 of the joints between places."""
+    limits: Floats = LIMITS.transit_share * np.array([[velocity], [JOINT_ACCELERATION]])
+    return limits
+
+
+def _transit_s(start: Floats, goal: Floats, limits: Floats) -> Floats:
     away = np.maximum(np.abs(goal - start), 1e-9)
-    speed, acceleration = LIMITS.transit_share * (np.array([[velocity], [JOINT_ACCELERATION]]) / away).min(axis=2)
-    return profile_s(np.ones(len(away)), speed, acceleration)
+    speed, acceleration = np.minimum.reduce(limits / away, axis=2)
+    return profile_s(1.0, speed, acceleration)
 
 
 class Spent(NamedTuple):
@@ -189,43 +203,50 @@ def probe_seconds(goals: GoalArrays, places: Places, arm: ArmState, ok: NDArray[
     tool = TOOL_OF[kind] + goals.pad_index
     found = np.matmul(_terms(places.x_m, places.y_m)[:, None, :], reach.table[tool])[:, 0, :]
     hover, speed, acceleration = found[:, :7], found[:, 7], found[:, 8]
-    look, dwell, lift = kind == Primitive.LOOK, kind == Primitive.DWELL, kind == Primitive.LIFT
-    if lift.any():
+    look, dwell, lift = kind == _LOOK, kind == _DWELL, kind == _LIFT
+    looks, lifts = np.count_nonzero(look), np.count_nonzero(lift)
+    if lifts:
         hover = np.where(lift[:, None], _turned(hover, places.grasp_angle_rad), hover)
-    home = np.broadcast_to(HOME, hover.shape)
-    start = np.where(look[:, None], home, arm.posture)
-    enter = joint_move_s(start, hover, reach.velocity)
-    detour = reach.detour[np.where(look, AT_HOME, arm.tool), tool]
-    if detour.any():
+    start, left = arm.posture, arm.tool
+    if looks:
+        start, left = np.where(look[:, None], HOME, start), np.where(look, AT_HOME, left)
+    enter = _transit_s(start, hover, reach.limits)
+    detour = reach.detour[left, tool]
+    if np.count_nonzero(detour):
         via = VIA[np.maximum(detour - 1, 0)]
-        around = joint_move_s(start, via, reach.velocity) + joint_move_s(via, hover, reach.velocity)
+        around = _transit_s(start, via, reach.limits) + _transit_s(via, hover, reach.limits)
         enter = np.where(detour > 0, around, enter)
     above = _above(places.height_m)
-    base = np.stack((places.x_m, places.y_m), axis=1)
     total = before = enter
-    touches, touched = ~(look | lift), arm.touched_m
-    if touches.any():
-        near = np.sqrt(np.sum((base - touched) ** 2, axis=1)) < NEIGHBOUR_M  # False where it is NaN
+    touched = arm.touched_m
+    if looks + lifts < len(kind):
+        base = np.empty((len(kind), 2))
+        base[:, 0], base[:, 1] = places.x_m, places.y_m
+        away = base - touched
+        near = np.sqrt(away[:, 0] ** 2 + away[:, 1] ** 2) < NEIGHBOUR_M  # False where it is NaN
         known = near & (np.abs(goals.tilt_rad) < LEVEL_TILT_RAD)
         before = enter + _descent_s(goals, tool, places.height_m, above, known, speed, acceleration)
         total = before + _contact_s(goals, profile_s(above, speed, acceleration))
-        touched = np.where(touches[:, None], base, touched)
-    if look.any():
-        total, before = _with_looks(
-            look, goals, arm, (enter, above, speed, acceleration, reach.velocity), total, before
-        )
-    if lift.any():
+        touched = np.where((look | lift)[:, None], touched, base)
+    if looks:
+        total, before = _with_looks(look, goals, arm, (enter, above, speed, acceleration), total, before)
+    if lifts:
         total = np.where(lift, enter + _lift_s(places, speed, acceleration), total)
         before = np.where(lift, total - WEIGH_S, before)
         touched = np.where(lift[:, None], np.nan, touched)
     ends_home = look | dwell
-    posture = np.where(ends_home[:, None], home, hover)
+    if np.count_nonzero(ends_home):
+        hover, tool = np.where(ends_home[:, None], HOME, hover), np.where(ends_home, AT_HOME, tool)
+    if np.count_nonzero(ok) == len(kind):
+        return Spent(before, total, ArmState(hover, tool, touched))
+    moved = ok | look  # a look goes home before it plans its way
+    given_up = np.where(look, _transit_s(arm.posture, HOME, reach.limits), 0.0) + REFUSED_S
     after = ArmState(
-        np.where(ok[:, None], posture, arm.posture),
-        np.where(ok, np.where(ends_home, AT_HOME, tool), arm.tool),
+        np.where(moved[:, None], hover, arm.posture),
+        np.where(moved, tool, arm.tool),
         np.where(ok[:, None], touched, arm.touched_m),
     )
-    return Spent(np.where(ok, before, 0.0), np.where(ok, total, REFUSED_S), after)
+    return Spent(np.where(ok, before, 0.0), np.where(ok, total, given_up), after)
 
 
 def _descent_s(
@@ -233,8 +254,8 @@ def _descent_s(
     acceleration: Floats,
 ) -> Floats:  # fmt: skip
     """(n,) from the hover to the touch: quickly, within the work area on the tips' springs, then slowly."""
-    tap = goals.primitive == Primitive.TAP
-    stiffness = np.array(STIFFNESS_N_M)[tool]
+    tap = goals.primitive == _TAP
+    stiffness = STIFFNESS_N_M[tool]
     room_n = LIMITS.overshoot_share * LIMITS.force_limit_n
     safe = _approach_speed(stiffness, room_n, acceleration)
     slow = np.where(tap, goals.speed_m_s, safe)
@@ -266,17 +287,16 @@ def _contact_s(goals: GoalArrays, up: Floats) -> Floats:
     speed = np.maximum(goals.speed_m_s, 1e-3)
     sliding = force / RAMP_N_S + 0.15 + goals.slide_m / speed + speed / SLIDE_ACCELERATION_M_S2 + up
     warm = goals.dwell_s + LIMITS.watch_s
-    result = np.where(kind == Primitive.PRESS, loading, sliding)
-    result = np.where(kind == Primitive.DWELL, warm, result)
-    return np.where(kind == Primitive.TAP, up, result)
+    result = np.where(kind == _PRESS, loading, sliding)
+    result = np.where(kind == _DWELL, warm, result)
+    return np.where(kind == _TAP, up, result)
 
 
 def _with_looks(
     look: NDArray[np.bool_], goals: GoalArrays, arm: ArmState, way: tuple[Floats, ...], total: Floats, before: Floats
 ) -> tuple[Floats, Floats]:
-    enter, above, speed, acceleration, velocity = way
-    home = np.broadcast_to(HOME, arm.posture.shape)
-    back = joint_move_s(arm.posture, home, velocity)
+    enter, above, speed, acceleration = way
+    back = _transit_s(arm.posture, HOME, _reach().limits)
     line = np.maximum(above, goals.standoff_m + 0.01) - goals.standoff_m
     travel = profile_s(line, speed, acceleration)
     until = back + enter + travel + SPECTRUM_S
@@ -292,7 +312,7 @@ def _lift_s(places: Places, speed: Floats, acceleration: Floats) -> Floats:
     quick = np.maximum(above - passing - 0.014, 0.0)
     down = (
         profile_s(quick, speed, acceleration)
-        + profile_s(np.full_like(quick, 0.014), PASSING_M_S, acceleration)
+        + profile_s(0.014, PASSING_M_S, acceleration)
         + profile_s(np.maximum(passing, 1e-4), np.minimum(speed, DESCENT_M_S), acceleration)
     )
     close = 0.5 * OPEN_MARGIN_M / FINGER_M_S + GRASP_S

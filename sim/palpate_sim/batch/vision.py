@@ -16,7 +16,7 @@ import numpy as np
 
 from palpate_agents.encoders.surface_map import CELLS, CHANNELS, HIGHLIGHT
 from palpate_sim.appearance import TEXTURES
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, limited, namespace
 from palpate_sim.batch.noise import coarse_normals, coarse_quantile
 from palpate_sim.batch.sizes import mean_size
 from palpate_sim.cameras import COLOR_FOV_RAD, COLOR_SIZE
@@ -29,7 +29,6 @@ from palpate_sim.sensors.look import (
     lamp_place_m,
     layer_shares,
     layer_values,
-    limited,
     wet_look,
 )
 from palpate_sim.shapes import BRACKET_THICKNESS_M, BRACKET_THICKNESS_SHARE, FLANGE_SHARE, SHAPES
@@ -202,8 +201,8 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     cos, sin = xp.cos(yaw)[:, None], xp.sin(yaw)[:, None]
     x = rows.seen_center_m[:, 0:1] + cos * a - sin * b
     y = rows.seen_center_m[:, 1:2] + sin * a + cos * b
-    ix = xp.clip((x / extent[:, 0:1] + 0.5) * GRID, 0.0, GRID - 1.0)
-    iy = xp.clip((y / extent[:, 1:2] + 0.5) * GRID, 0.0, GRID - 1.0)
+    ix = limited((x / extent[:, 0:1] + 0.5) * GRID, 0.0, GRID - 1.0)
+    iy = limited((y / extent[:, 1:2] + 0.5) * GRID, 0.0, GRID - 1.0)
     whole: Callable[[Array], Array] = np.int64 if xp is np else lambda values: xp.astype(values, xp.int64)
     index = whole(ix) * GRID + whole(iy)
     flat = _flat(xp, index)
@@ -218,7 +217,7 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     )
     visible = _single(xp, there)
     shade, lit = look_up(rows.shade), look_up(rows.visible)
-    usual = xp.sum(shade * lit, axis=1) / xp.clip(xp.sum(lit, axis=1), 1.0, 1e9)
+    usual = xp.sum(shade * lit, axis=1) / limited(xp.sum(lit, axis=1), 1.0, 1e9)
     shade = xp.where(lit > 0.0, shade, usual[:, None])
     bracket = batch.shape == SHAPES.index("bracket")
     if xp.any(bracket):
@@ -230,16 +229,16 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     patch = constant([TEXTURE_PATCH_PX[name] for name in TEXTURES], extent)[batch.texture]
     camera = _single(xp, devices.white_balance * devices.exposure[:, None])
     shine = camera * _row(xp, TABLE_RGB, camera)
-    table = xp.clip(xp.round(shine * 255.0), 5.0, 255.0) * (1.0 / 255.0)
+    table = limited(xp.round(shine * 255.0), 5.0, 255.0) * (1.0 / 255.0)
     pixel_noise = _single(xp, xp.sqrt(devices.color_noise**2 + 1.0 / 12.0) * (1.0 / 255.0))
     pixels = _single(xp, size[:, 0:1] * size[:, 1:2] / COUNT / (distance * PIXEL_RAD) ** 2)
     share = seen * (1.0 / SUBS)
-    counted = xp.clip(share * pixels, 1.0, 1e6)
+    counted = limited(share * pixels, 1.0, 1e6)
     depth_noise = _single(xp, devices.depth_noise_per_m[:, None] * distance**2 / size[:, 2:3])
     shared = HEIGHT_PATCH_PX / (share * pixels + HEIGHT_PATCH_PX)
     # cells that are partly filled are mostly edge
-    rim = constant(_rim(), pixels) / xp.sqrt(pixels) / xp.clip(share, 0.25, 1.0)
-    scale = 1.0 / xp.clip(seen, 1e-3, float(SUBS))
+    rim = constant(_rim(), pixels) / xp.sqrt(pixels) / limited(share, 0.25, 1.0)
+    scale = 1.0 / limited(seen, 1e-3, float(SUBS))
     grain = pixel_noise[:, None] / table
     return SeenGrid(
         index=index,
@@ -255,7 +254,7 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
         counted=counted,
         root=_single(xp, seen > 0.0) / xp.sqrt(counted),
         lattice=LATTICE / xp.sqrt(pixels),
-        kept=xp.clip(_single(xp, patch)[:, None] / counted, 0.0, 1.0),
+        kept=limited(_single(xp, patch)[:, None] / counted, 0.0, 1.0),
         layers=layer_values(batch),
         clear=_single(xp, batch.transparency)[:, None],
         lamp_m=_single(xp, lamp_place_m(batch)),
@@ -271,9 +270,9 @@ def _bracket_m(extent: Array, y: Array, step: Array) -> Array:
     """(n, F) mean height of brackets, m: the flange is thinner than the places are apart."""
     xp = namespace(y)
     low, high = BRACKET_THICKNESS_M
-    plate = xp.minimum(xp.clip(BRACKET_THICKNESS_SHARE * extent[:, 2:3], low, high), 0.5 * extent[:, 2:3])
+    plate = xp.minimum(limited(BRACKET_THICKNESS_SHARE * extent[:, 2:3], low, high), 0.5 * extent[:, 2:3])
     flange = xp.minimum(plate, FLANGE_SHARE * extent[:, 1:2])
-    covered = xp.clip((flange - 0.5 * extent[:, 1:2] - y) / step + 0.5, 0.0, 1.0)
+    covered = limited((flange - 0.5 * extent[:, 1:2] - y) / step + 0.5, 0.0, 1.0)
     return plate + (extent[:, 2:3] - plate) * covered
 
 

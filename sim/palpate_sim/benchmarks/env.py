@@ -20,6 +20,7 @@ from palpate_agents.errors import PalpateError
 from palpate_agents.observation import MAX_PROBES, Primitive, ProbeGoal
 from palpate_agents.probing.decoder import ACTION_SIZE, LIFT_BELOW
 from palpate_agents.samples import Execution
+from palpate_sim.episodes import OVERVIEWS
 from palpate_sim.library import PartLibrary
 
 Progress = Callable[[str], None]
@@ -27,6 +28,8 @@ Progress = Callable[[str], None]
 STUDENT_95 = {4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 """Quantiles of Student's distribution by degrees of freedom."""
 CELLS = 512
+STEPS = MAX_PROBES - OVERVIEWS
+"""Of an episode."""
 PANDA_GYM = """
 import json, sys, time
 import gymnasium, panda_gym
@@ -113,7 +116,7 @@ def _single_steps(library: PartLibrary, seed: int, repeats: int, seconds: float)
 
     def step() -> int:
         state["step"] += 1
-        last = state["step"] % MAX_PROBES == 0
+        last = state["step"] % STEPS == 0
         *_, terminated, truncated, _ = env.step(random_actions(rng, 1, last)[0])
         if terminated or truncated:
             env.reset()
@@ -146,7 +149,7 @@ def _batched_steps(library: PartLibrary, seed: int, repeats: int, seconds: float
 
         def step() -> int:
             state["step"] += 1
-            env.step(random_actions(rng, CELLS, state["step"] % MAX_PROBES == 0))
+            env.step(random_actions(rng, CELLS, state["step"] % STEPS == 0))
             return CELLS
 
         return _rates(step, repeats, seconds)
@@ -188,7 +191,7 @@ def _rss_growth(library: PartLibrary, seed: int, episodes: int) -> dict[str, flo
     ended, steps, start = 0, 0, 0
     while ended < episodes:
         steps += 1
-        _, _, terminated, truncated, _ = env.step(random_actions(rng, CELLS, steps % MAX_PROBES == 0))
+        _, _, terminated, truncated, _ = env.step(random_actions(rng, CELLS, steps % STEPS == 0))
         ended += int((terminated | truncated).sum())
         if not start and ended >= 0.1 * episodes:
             start = process.memory_info().rss

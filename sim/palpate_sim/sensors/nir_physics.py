@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, interpolate, is_torch, namespace
+from palpate_sim.backend import Array, constant, interpolate, is_torch, limited, namespace, some
 
 RESOLUTION_NM = 10.0  # full width of the slit function
 TABLE_REFLECTANCE = 0.6  # inside, of what lies behind a clear part; assumed
@@ -147,7 +147,7 @@ def substrate_reflectance(batch: Any, wavelength_nm: Array) -> Array:
         share = clear[rows][:, None]
         result[rows] = share * _clear(batch, rows, shape[rows]) + (1.0 - share) * result[rows]
     for rows in _some(batch.metal > 0):
-        result[rows] = batch.base_reflectance[rows][:, None] * xp.clip(1.0 - shape[rows], 0.0, 1.0)
+        result[rows] = batch.base_reflectance[rows][:, None] * limited(1.0 - shape[rows], 0.0, 1.0)
     return result
 
 
@@ -207,7 +207,7 @@ def dirt_reflectance(wavelength_nm: Array) -> Array:
     """(C,) or (N, C) of dry soil and dust, matt."""
     xp = namespace(wavelength_nm)
     low, high = DIRT_REFLECTANCE
-    base = low + (high - low) * xp.clip((wavelength_nm - 900.0) / 800.0, 0.0, 1.2)
+    base = low + (high - low) * limited((wavelength_nm - 900.0) / 800.0, 0.0, 1.2)
     bands = band_sum(constant(DIRT_BANDS, wavelength_nm), wavelength_nm)
     return kubelka_munk(kubelka_munk_inverse(base) + DIRT_BAND_STRENGTH * bands)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from palpate_agents.encoders.features import FEATURE_VERSION, FeatureConfig
 from palpate_agents.errors import ConfigError
 from palpate_agents.observation import Modality, Primitive
-from palpate_agents.probing.decoder import decode
+from palpate_agents.probing.decoder import LOOK_ABOVE, NO_SLIDE, decode
 from palpate_sim.batch.cell import BatchConfig, BatchedCell, ProbeResult
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import PartLibrary
@@ -47,13 +47,13 @@ wipe or scratch."""
 
 _BANDS = np.array([
     # stand-off or depth   tool              slide          tempo
-    [[0.21, 1.0], [-0.5, 0.5], [-0.2, 0.2], [-1.0, 1.0]],
-    [[-0.7, 0.1], [0.0, 0.49], [-0.2, 0.2], [0.01, 1.0]],
-    [[-0.7, 0.1], [0.0, 0.49], [-0.2, 0.2], [-1.0, -0.01]],
+    [[LOOK_ABOVE + 0.01, 1.0], [-0.5, 0.5], [-0.4, 0.4], [-1.0, 1.0]],
+    [[-0.7, 0.1], [0.0, 0.49], [-0.4, 0.4], [0.01, 1.0]],
+    [[-0.7, 0.1], [0.0, 0.49], [-0.4, 0.4], [-1.0, -0.01]],
     [[-0.7, 0.1], [0.0, 0.49], [-1.0, 1.0], [-1.0, 1.0]],
-    [[-0.7, 0.1], [-0.49, -0.01], [-0.2, 0.2], [-1.0, 1.0]],
-    [[-0.7, 0.1], [-0.99, -0.51], [-0.2, 0.2], [-1.0, 1.0]],
-    [[-1.0, -0.85], [-1.0, 1.0], [-0.2, 0.2], [-1.0, 1.0]],
+    [[-0.7, 0.1], [-0.49, -0.01], [-0.4, 0.4], [-1.0, 1.0]],
+    [[-0.7, 0.1], [-0.99, -0.51], [-0.4, 0.4], [-1.0, 1.0]],
+    [[-1.0, -0.85], [-1.0, 1.0], [-0.4, 0.4], [-1.0, 1.0]],
     [[-0.7, 0.1], [-0.99, -0.51], [-1.0, 1.0], [-1.0, 1.0]],
     [[-0.7, 0.1], [0.51, 1.0], [-1.0, 1.0], [-1.0, 1.0]],
 ])  # fmt: skip
@@ -142,8 +142,8 @@ def _actions(keys: NDArray[np.int64], kind: NDArray[np.int64], number: int) -> N
     # The place: half of the touches near the middle, where a plain strategy goes.
     actions[:, :2] *= np.where(uniform(keys, f"middle {number}") < 0.5, 0.4, 1.0)[:, None]
     slides = np.isin(kind, (_S, _W, _C))
-    short = np.abs(actions[:, 4]) < 0.3
-    actions[slides & short, 4] = 0.6
+    way = actions[slides, 4]
+    actions[slides, 4] = np.copysign(NO_SLIDE + (1.0 - NO_SLIDE) * np.abs(way), way)
     return actions
 
 
