@@ -33,6 +33,7 @@ __all__ = [
     "scrape",
     "spot_batch",
     "wall_factor",
+    "whole_emissivity",
     "whole_part",
     "wipe",
 ]
@@ -53,7 +54,10 @@ NECK_FACTOR = 0.05
 _BOTTLE, _CYLINDER, _TUBE = (SHAPES.index(name) for name in ("bottle", "cylinder", "tube"))
 
 
-def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *, optics: bool = True) -> PartBatch:
+def spot_batch(
+    batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *, optics: bool = True, radiation: bool = True,
+    stiffness: bool = True,
+) -> PartBatch:  # fmt: skip
     """The parts as a sensor with a round footprint meets them.
 
     Adds (all (N,)): `coat_cover`, `label_cover`, `dirt_cover`, `film_cover` (shares 0..1 of the footprint, each by
@@ -66,8 +70,10 @@ def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *,
         maps: their surfaces.
         uv_m: (N, 2) middle of the footprint, m, part's frame; what lies beside the part is moved to its edge.
         radius_m: one or (N,), m; below a cell's size the maps are interpolated.
-        optics: False leaves `emissivity`, `gloss`, `transparency` and `rgb` as of the bare body, for tools that only
-            feel: a third of the time for a single part.
+        optics: False leaves `gloss`, `transparency` and `rgb` as of the bare body, for what asks for the covers or only
+            feels: a third of the time for a single part.
+        radiation: False leaves `emissivity` likewise.
+        stiffness: False leaves `indentation_modulus_pa` and `restitution` likewise.
 
     Raises:
         ValueError: wrong shapes, or values that are negative or not finite.
@@ -85,7 +91,7 @@ def spot_batch(batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *,
     def mean(values: Array) -> Array:
         return xp.matmul(xp.matmul(along[:, None, :], values), across[:, :, None])[:, 0, 0]
 
-    return _met(batch, maps, mean, wall_factor(batch, uv), optics)
+    return _met(batch, maps, mean, wall_factor(batch, uv), optics, radiation, stiffness)
 
 
 def whole_part(batch: PartBatch, maps: SurfaceMaps) -> PartBatch:
@@ -100,6 +106,15 @@ def whole_part(batch: PartBatch, maps: SurfaceMaps) -> PartBatch:
     return _met(
         batch, maps, lambda values: xp.sum(values * weights, axis=(1, 2)), xp.ones_like(batch.dimensions_m[:, 0])
     )
+
+
+def whole_emissivity(batch: PartBatch, maps: SurfaceMaps) -> Array:
+    """(N,) `emissivity` of `whole_part` alone."""
+    if not _anything(batch):
+        return batch.emissivity
+    xp, weights = namespace(batch.dimensions_m), footprint_weights(batch)
+    covers = _covers(batch, maps, lambda values: xp.sum(values * weights, axis=(1, 2)), 0.0 * batch.emissivity)
+    return _emissivity(batch, *covers)
 
 
 def area_shares(spot: PartBatch) -> tuple[Array, Array, Array, Array]:
@@ -181,26 +196,28 @@ def _hat(distance: Array, half: Array) -> Array:
     return weights / xp.sum(weights, axis=1)[:, None]
 
 
-def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array, optics: bool = True) -> PartBatch:
-    xp = namespace(wall)
+def _anything(batch: PartBatch) -> bool:
+    """Whether anything lies on any of the parts."""
+    return some(batch.coat_um) or some(batch.label_um) or some(batch.film_um) or some(batch.dirt_level)
+
+
+def _met(
+    batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array, optics: bool = True, radiation: bool = True,
+    stiffness: bool = True,
+) -> PartBatch:  # fmt: skip
     none = 0.0 * wall
-    if not any(some(entry) for entry in (batch.coat_um, batch.label_um, batch.film_um, batch.dirt_level)):
+    if not _anything(batch):
         return batch.replace(
             coat_cover=none, label_cover=none, dirt_cover=none, film_cover=none, wall_factor=wall, film_um=none,
             friction_factor=none + 1.0, contact_resistance_m2k_w=none,
         )  # fmt: skip
-
-    def cover(values: Array, there: Array) -> Array:
-        return unit(mean(values)) * there if some(there) else none
-
-    coat, label = cover(maps.coat, batch.coat_um > 0.0), cover(maps.label, batch.label_um > 0.0)
-    dirt, watered = cover(maps.dirt, batch.dirt_level > 0.0), batch.film_um > 0.0
-    wet = deep = none
-    if some(watered):
-        wet = cover(unit(maps.film_um * (1.0 / WET_UM)), watered)
-        deep = xp.where(watered, mean(maps.film_um), none) / (wet + 1e-12)
+    coat, label, dirt, wet, deep = _covers(batch, maps, mean, none)
     conductance = batch.contact_conductance_w_m2k + wet * batch.wet_conductance_w_m2k
     seen = _optics(batch, coat, label, dirt, wet, deep) if optics else {}
+    if radiation:
+        seen["emissivity"] = _emissivity(batch, coat, label, dirt, wet, deep)
+    if stiffness and (some(coat) or some(label)):
+        seen |= felt_through(batch, coat, label)
     return batch.replace(
         coat_cover=coat,
         label_cover=label,
@@ -213,9 +230,24 @@ def _met(batch: PartBatch, maps: SurfaceMaps, mean: Any, wall: Array, optics: bo
         contact_resistance_m2k_w=_resistance(batch, coat, label, conductance),
         bare_gloss=batch.gloss,
         bare_transparency=batch.transparency,
-        **felt_through(batch, coat, label),
         **seen,
     )
+
+
+def _covers(
+    batch: PartBatch, maps: SurfaceMaps, mean: Any, none: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """(N,) shares under coat, label, dirt and water, and the water's mean thickness there, um."""
+
+    def cover(values: Array, amount: Array) -> Array:
+        return unit(mean(values)) * (amount > 0.0) if some(amount) else none
+
+    coat, label = cover(maps.coat, batch.coat_um), cover(maps.label, batch.label_um)
+    dirt, wet, deep = cover(maps.dirt, batch.dirt_level), none, none
+    if some(batch.film_um):
+        wet = cover(unit(maps.film_um * (1.0 / WET_UM)), batch.film_um)
+        deep = (batch.film_um > 0.0) * mean(maps.film_um) / (wet + 1e-12)
+    return coat, label, dirt, wet, deep
 
 
 def _optics(batch: PartBatch, coat: Array, label: Array, dirt: Array, wet: Array, deep: Array) -> dict[str, Array]:
@@ -223,14 +255,13 @@ def _optics(batch: PartBatch, coat: Array, label: Array, dirt: Array, wet: Array
     # looks are linear in the film's effect: an even film with the mean effect of the puddles gives their mean
     even = -FILM_UM * xp.log(1.0 - wet * (1.0 - xp.exp(deep * (-1.0 / FILM_UM))))
     look = surface_look(batch, coat, label, even, dirt)
+    return {"gloss": look.gloss, "transparency": look.clear, "rgb": xp.stack(look.rgb, axis=1)}
+
+
+def _emissivity(batch: PartBatch, coat: Array, label: Array, dirt: Array, wet: Array, deep: Array) -> Array:
     dry = surface_emissivity(batch, coat, label, 0.0 * wet, dirt)
-    absorbed = wet * (1.0 - xp.exp(deep * (-2.0 * WATER_LWIR_ABSORPTION_PER_UM)))
-    return {
-        "emissivity": dry + absorbed * (WATER_EMISSIVITY - dry),
-        "gloss": look.gloss,
-        "transparency": look.clear,
-        "rgb": xp.stack(look.rgb, axis=1),
-    }
+    absorbed = wet * (1.0 - namespace(wet).exp(deep * (-2.0 * WATER_LWIR_ABSORPTION_PER_UM)))
+    return dry + absorbed * (WATER_EMISSIVITY - dry)
 
 
 def _friction_factor(batch: PartBatch, coat: Array, label: Array) -> Array:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from flat_library import flat_library
 
+from palpate_agents.encoders.thermal import NAMES
 from palpate_agents.errors import ConfigError
 from palpate_agents.observation import Modality, Outcome, Primitive, ProbeGoal
 from palpate_agents.probing.decoder import GoalArrays, decode, encode
 from palpate_agents.samples import Execution
 from palpate_sim.batch.cell import BatchConfig, BatchedCell
-from palpate_sim.batch.timing import ArmState, Places, joint_move_s, probe_seconds, profile_s
+from palpate_sim.batch.timing import REFUSED_S, ArmState, Places, joint_move_s, probe_seconds, profile_s
 from palpate_sim.cell import CellConfig, SimCell
 from palpate_sim.kinematics import UrdfModel
 from palpate_sim.objects import draw_parts
@@ -131,10 +132,186 @@ def test_held_part_cannot_be_touched(library):
     assert (lifted[~held] == Outcome.GRASP_FAILED).all()
     after = probe(cell, Primitive.TAP)
     assert (after.outcome[held] == Outcome.ABORTED).all()
-    assert (after.seconds[held] < 0.01).all()
+    assert (after.seconds[held] == REFUSED_S).all()
     assert not np.isfinite(after.features[Modality.TACTILE].values[held]).any()
+    assert (probe(cell, Primitive.LIFT).outcome[held] == Outcome.ABORTED).all()
     cell.reset()
     assert not cell.held.any()
+
+
+def test_look_with_a_part_in_the_hand_sees_the_table(library):
+    """As in the full cell: it succeeds, no picture shows a part, and the fibre sees grey."""
+    cell = BatchedCell(N, 4, library=library)
+    held = (probe(cell, Primitive.LIFT).outcome == 0) & (np.arange(N) % 3 > 0)
+    assert held.any()
+    cell.held[:] = held
+    view = cell.view.copy()
+    look = probe(cell, Primitive.LOOK, standoff_m=0.02)
+    assert (look.outcome == 0).all()
+    assert (look.seconds > 1.0).all()
+    for modality in (Modality.VISUAL, Modality.THERMAL):
+        some = np.isfinite(look.features[modality].values).any(axis=1)
+        assert (some == ~held).all()
+        assert (look.features[modality].reliability[held] == 0.0).all()
+    spectra = look.features[Modality.SPECTRAL].values
+    assert np.isfinite(spectra).all()
+    assert np.std(spectra[held, 7:], axis=1).max() < 0.01  # the table has no bands
+    np.testing.assert_array_equal(cell.view[held], view[held])
+    assert (cell.view[~held] != view[~held]).any()
+
+
+def test_look_beside_the_part_sees_the_table(library):
+    cell = BatchedCell(4, 4, library=library)
+    cell.rows.height_m[:, 0, 0] = np.nan
+    cell.rows.height_m[:, -1, -1] = np.nan
+    cell.rows.height_m[:, 0, -1] = np.nan
+    cell.rows.height_m[:, -1, 0] = np.nan
+    look = cell.probe(goals_at(cell, Primitive.LOOK, (-0.2, -0.2), standoff_m=0.02))
+    assert (look.outcome == 0).all()
+    assert np.isfinite(look.features[Modality.VISUAL].values).all()
+    assert np.std(look.features[Modality.SPECTRAL].values[:, 7:], axis=1).max() < 0.01
+
+
+def test_what_cannot_be_reached_costs_the_time_of_planning(library):
+    cell = BatchedCell(4, 4, library=library)
+    probe(cell, Primitive.TAP)
+    corner = cell.probe(goals_at(cell, Primitive.TAP, (-0.2, -0.2), speed_m_s=0.03))
+    assert (corner.outcome == Outcome.UNREACHABLE).all()
+    assert (corner.seconds == REFUSED_S).all()
+    first, second = (cell.probe(goals_at(cell, Primitive.LOOK, (-0.2, -0.2), standoff_m=0.02)) for _ in range(2))
+    assert (first.outcome == Outcome.UNREACHABLE).all()
+    assert (first.seconds > 0.3 + REFUSED_S).all()  # the arm goes home before it plans
+    assert second.seconds == pytest.approx(np.full(4, REFUSED_S), abs=1e-3)
+
+
+def test_fibre_sees_the_spot_that_the_full_cells_sees(library, monkeypatch):
+    from palpate_sim.batch import cell as module
+    from palpate_sim.sensors.spectrum import spot_radius_m
+
+    asked, spot_batch = [], module.spot_batch
+
+    def spy(batch, maps, uv_m, radius_m, **more):
+        asked.append(np.array(radius_m))
+        return spot_batch(batch, maps, uv_m, radius_m, **more)
+
+    monkeypatch.setattr(module, "spot_batch", spy)
+    cell = BatchedCell(N, 3, library=library)
+    probe(cell, Primitive.LOOK, standoff_m=0.08)
+    assert asked[0] == pytest.approx(np.full(N, float(spot_radius_m(0.08))), rel=1e-4)
+
+
+def test_dwell_shows_the_surface_anew(library):
+    cell = BatchedCell(N, 3, library=library)
+    probe(cell, Primitive.SCRATCH)
+    view, extent = cell.view.copy(), cell.extent_m.copy()
+    probe(cell, Primitive.PRESS)
+    np.testing.assert_array_equal(cell.view, view)
+    done = probe(cell, Primitive.DWELL, dwell_s=1.0).outcome == 0
+    assert (cell.view[done] != view[done]).any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(cell.extent_m, extent)
+
+
+def test_patches_spread_the_warmth_that_is_seen(library):
+    """A hot, half-bare metal part: paint radiates, metal does not."""
+    parts = draw_parts(np.arange(N), "SS304", "painted", ambient_c=22.0)
+    parts = parts.replace(temperature_c=np.full(N, 40.0), anodised=np.zeros(N, bool))
+    cell, spread = BatchedCell(N, 3, library=library, parts=parts), NAMES.index("part_spread_k")
+    cell.maps.coat[:, :8] = 0.0
+    cell._stale[:] = True
+    uneven = probe(cell, Primitive.LOOK).features[Modality.THERMAL].values[:, spread]
+    cell.maps.coat[:] = 1.0
+    cell._stale[:] = True
+    even = probe(cell, Primitive.LOOK).features[Modality.THERMAL].values[:, spread]
+    assert np.median(uneven) > 1.5 * np.median(even)
+
+
+def test_seeds_of_each_cell(library):
+    cell = BatchedCell(3, [5, 6, 5], library=library)
+    assert cell.key[0] == cell.key[2] != cell.key[1]
+    assert cell.key[1] == BatchedCell(1, 6, library=library).key[0]
+
+
+def test_outlines_and_rooms_of_the_configuration(library):
+    config = BatchConfig(geometries=(48, 64), ambient_c=(10.0, 30.0))
+    cell = BatchedCell(200, 3, config, library)
+    assert cell.parts.geometry_id.min() >= 48
+    assert len(set(cell.parts.geometry_id.tolist())) == 16
+    assert 10.0 <= cell.ambient_c.min() < 13.0
+    assert 27.0 < cell.ambient_c.max() <= 30.0
+    assert np.corrcoef(cell.ambient_c, cell.parts.temperature_c)[0, 1] > 0.5
+    rooms = cell.ambient_c.copy()
+    alone = BatchedCell(1, 3, BatchConfig(geometries=(48, 64), ambient_c=(10.0, 30.0), first_cell=7), library)
+    assert alone.ambient_c[0] == rooms[7]
+    mask = np.arange(200) < 3
+    cell.reset(mask)
+    assert (cell.ambient_c[mask] != rooms[mask]).all()
+    np.testing.assert_array_equal(cell.ambient_c[~mask], rooms[~mask])
+    probe(cell, Primitive.DWELL)
+    default = BatchedCell(20, 3, library=library)
+    assert (default.ambient_c == 22.0).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"materials": ()}, "materials is"),
+        ({"materials": "ABS"}, "in a tuple"),
+        ({"materials": ("ABS", "adamant")}, "'adamant' is unknown"),
+        ({"condition": "shiny"}, "'shiny' is unknown"),
+        ({"mix": "soft"}, "'soft' is unknown"),
+        ({"lots": (0, 41)}, "lots"),
+        ({"lots": (5, 5)}, "holds none"),
+        ({"geometries": (0, 65)}, "geometries"),
+        ({"geometries": (0.0, 64)}, "whole number"),
+        ({"geometries": 64}, "two numbers"),
+        ({"ambient_c": float("nan")}, "ambient_c"),
+        ({"ambient_c": 1e9}, "ambient_c"),
+        ({"ambient_c": (25.0, 15.0)}, "warmer"),
+        ({"ambient_c": "warm"}, "a number is needed"),
+        ({"first_cell": -1}, "first_cell"),
+    ],
+)
+def test_configuration_refuses_nonsense(wrong, word):
+    with pytest.raises(ConfigError, match=word):
+        BatchConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"force_n": np.nan}, "force_n of goal 0 is nan"),
+        ({"force_n": -5.0}, "force_n of goal 0 is -5"),
+        ({"speed_m_s": np.inf}, "speed_m_s of goal 0 is inf"),
+        ({"tilt_rad": np.nan}, "tilt_rad of goal 0 is nan"),
+        ({"primitive": -1}, "no primitive -1"),
+        ({"primitive": 9}, "no primitive 9"),
+        ({"pad_index": 2}, "pad_index"),
+        ({"point": [np.nan, 0.0]}, "point_m of goal 0 is nan"),
+    ],
+)
+def test_goals_that_mean_nothing(library, changes, word):
+    cell = BatchedCell(3, 1, library=library)
+    changes = {"primitive": Primitive.TAP, "point": (0.0, 0.0), **changes}
+    goals = goals_at(cell, **changes)
+    with pytest.raises(ConfigError, match=word):
+        cell.probe(goals)
+    assert (cell.probes == 0).all()
+
+
+def test_masks_and_parts_of_another_length(library):
+    cell = BatchedCell(4, 1, library=library)
+    keys, given = cell.key.copy(), BatchedCell(3, 1, library=library)
+    for mask in (np.ones(3, bool), np.ones(4), np.ones((4, 1), bool)):
+        with pytest.raises(ConfigError, match="mask"):
+            cell.reset(mask)
+    with pytest.raises(ConfigError, match="3 parts came for 4 cells"):
+        cell.reset(parts=given.parts)
+    with pytest.raises(ConfigError, match="3 devices came for 2 cells"):
+        cell.reset(np.arange(4) < 2, devices=given.devices)
+    with pytest.raises(ConfigError, match="3 parts came for 4 cells"):
+        BatchedCell(4, 1, library=library, parts=given.parts)
+    np.testing.assert_array_equal(cell.key, keys)
+    assert (cell.episode == 0).all()
 
 
 def goals_at(cell, primitive, point, **changes):
@@ -183,8 +360,9 @@ def test_pads_cool_and_recover(library):
 
 
 def test_refusals(library):
-    with pytest.raises(ConfigError, match="0 cells"):
-        BatchedCell(0, 1, library=library)
+    for cells, seed, word in ((0, 1, "is 0"), (1.5, 1, "whole number"), (2, "x", "seed"), (2, [1, 2, 3], "3 seeds")):
+        with pytest.raises(ConfigError, match=word):
+            BatchedCell(cells, seed, library=library)
     cell = BatchedCell(2, 1, library=library)
     with pytest.raises(ConfigError, match="give one per cell"):
         cell.probe(goals_at(BatchedCell(3, 1, library=library), Primitive.TAP, (0, 0)))
@@ -246,7 +424,7 @@ def test_no_time_without_a_motion():
     )  # fmt: skip
     places = Places(*(np.array([v]) for v in (0.5, 0.0, 0.02, 0.04, 0.0)))
     still = probe_seconds(goals, places, ArmState.home(1), np.array([False]))
-    assert still.total_s[0] < 0.01
+    assert still.total_s[0] == REFUSED_S
     moved = probe_seconds(goals, places, ArmState.home(1), np.array([True]))
     assert 1.0 < moved.total_s[0] < 4.0
     again = probe_seconds(goals, places, moved.arm, np.array([True]))

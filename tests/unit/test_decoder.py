@@ -50,6 +50,17 @@ def test_random_actions_stay_within_bounds():
     assert (goals.pad_index[wiped] == 0).all()
 
 
+def test_random_actions_meet_every_primitive():
+    n = 50_000
+    actions = np.random.default_rng(1).uniform(-1, 1, (n, 7))
+    part = SeenPart(np.repeat(flat().surface, n, axis=0), np.repeat(EXTENT[None], n, axis=0))
+    share = np.bincount(decode(actions, part).primitive, minlength=9) / n
+    assert share[Primitive.LOOK] == pytest.approx(0.25, abs=0.01)
+    for primitive in (Primitive.PRESS, Primitive.TAP, Primitive.SLIDE, Primitive.LIFT):
+        assert share[primitive] > 0.035
+    assert share[[Primitive.DWELL, Primitive.WIPE, Primitive.SCRATCH]].min() > 0.1
+
+
 @pytest.mark.parametrize("primitive", [p for p in Primitive if p is not Primitive.PLACE])
 def test_encode_is_the_inverse(primitive):
     n = 7
@@ -129,6 +140,11 @@ def test_torch_gives_the_same():
         (np.array([[0, 0, np.nan, 0, 0, 0, 0]]), "number 2 of action 0 is nan.*stop the policy"),
         (np.array([[0, 0, 0, 0, 0, -np.inf, 0]]), "number 5"),
         (np.array([[0, 1.2, 0, 0, 0, 0, 0]]), "is 1.2, allowed are -1 to 1; clip it"),
+        (np.zeros((1, 7), complex), "type complex128"),
+        (np.zeros((1, 7), bool), "type bool"),
+        (np.full((1, 7), "0"), "give real numbers"),
+        (np.full((1, 7), None), "type object"),
+        (np.full((1, 7), -128, np.int8), "is -128"),
     ],
 )
 def test_refuses_what_is_no_action(actions, word):

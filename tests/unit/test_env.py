@@ -15,7 +15,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from palpate_agents.errors import CellError, ConfigError
-from palpate_agents.observation import Modality, Outcome, Primitive
+from palpate_agents.observation import MAX_PROBES, Modality, Outcome, Primitive
 from palpate_agents.probing.decoder import encode
 from palpate_sim.batch.cell import BatchConfig
 from palpate_sim.env import ENV_ID, ProbeEnv, register
@@ -65,7 +65,7 @@ def test_same_bytes_in_another_process():
 
 
 def test_episode_ends_after_its_probes_and_goes_on_after_reset():
-    env = make(settings=EpisodeSettings(max_probes=3))
+    env = make(settings=EpisodeSettings(max_probes=4))
     env.reset(seed=1)
     ends = [env.step(np.zeros(7))[2] for _ in range(3)]
     assert ends == [False, False, True]
@@ -74,9 +74,29 @@ def test_episode_ends_after_its_probes_and_goes_on_after_reset():
     env.reset()
     assert env.step(np.zeros(7))[2] is False
     first, _ = env.reset()  # in the middle of an episode
-    assert first["probes"][0] == 0.0
+    assert first["probes"][0] == 1.0  # its picture
     assert first["primitive"][Primitive.LOOK] == 1.0
     assert first["reliability"].tolist() == [1.0, 0.0, 0.0, 1.0]
+
+
+def test_no_policy_meets_an_eleventh_probe():
+    """The agent of a real cell counts the first picture among the ten."""
+    env = make(settings=EpisodeSettings(time_limit_s=1e6))
+    env.reset(seed=1)
+    ends = [env.step(np.zeros(7)) for _ in range(MAX_PROBES - 1)]
+    assert [step[2] for step in ends] == [False] * (MAX_PROBES - 2) + [True]
+    assert ends[-1][0]["probes"][0] == MAX_PROBES == env.observation_space["probes"].high[0]
+
+
+def test_what_there_is_not_is_refused():
+    with pytest.raises(ConfigError, match="nothing to render"):
+        make(render_mode="human")
+    env = make()
+    with pytest.raises(ConfigError, match="'speed' is unknown"):
+        env.reset(options={"speed": 2})
+    env.reset(options={})
+    with pytest.raises(ConfigError, match="seed"):
+        make(seed=1.5)
 
 
 def test_time_limit_truncates():
@@ -104,7 +124,16 @@ def test_step_before_reset_and_after_close():
 
 
 @pytest.mark.parametrize(
-    ("action", "word"), [(np.zeros(6), "shape"), (np.full(7, np.nan), "nan"), (np.full(7, 3.0), "is 3, allowed")]
+    ("action", "word"),
+    [
+        (np.zeros(6), "shape"),
+        (np.full(7, np.nan), "nan"),
+        (np.full(7, 3.0), "is 3, allowed"),
+        (np.full(7, "a"), "give real numbers"),
+        (np.full(7, None), "type object"),
+        (np.zeros(7, complex), "type complex128"),
+        (np.zeros(7, bool), "type bool"),
+    ],
 )
 def test_bad_actions(action, word):
     env = make()
@@ -148,7 +177,11 @@ def test_truth_only_when_asked():
 
 
 def test_settings_refuse_nonsense():
-    for wrong in ({"max_probes": 0}, {"time_limit_s": 0.0}, {"seconds_price": -1.0}, {"damage_price": float("nan")}):
+    for wrong in (
+        {"max_probes": 1}, {"max_probes": 11}, {"max_probes": 2.5}, {"max_probes": True}, {"time_limit_s": 0.0},
+        {"time_limit_s": "long"}, {"seconds_price": -1.0}, {"damage_price": float("nan")},
+        {"information_weight": float("inf")},
+    ):  # fmt: skip
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             EpisodeSettings(**wrong)
 
@@ -177,7 +210,7 @@ BASE = {
         ("look", 0, 0.7, Modality.SPECTRAL),  # another place of a painted, patchy surface
         ("look", 1, -0.7, Modality.SPECTRAL),
         ("look", 2, 1.0, Modality.SPECTRAL),  # farther away
-        ("touch", 2, 0.5, Modality.SPECTRAL),  # look instead of touch
+        ("touch", 2, 0.6, Modality.SPECTRAL),  # look instead of touch
         ("touch", 3, 0.99 * 0.5, Modality.TACTILE),  # tilted
         ("slide", 4, -1.0, Modality.TACTILE),  # longer, across
         ("touch", 5, 1.0, Modality.TACTILE),  # tap instead of press

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from flat_library import flat_library
 
 from palpate_agents.errors import CellError, ConfigError
 from palpate_sim.env import ProbeEnv
-from palpate_sim.episodes import EpisodeSettings
-from palpate_sim.vec_env import ProbeVectorEnv
+from palpate_sim.episodes import BeliefUpdate, EpisodeSettings
+from palpate_sim.vec_env import NUMBERS, ProbeVectorEnv
 
 LIBRARY = flat_library()
 N = 12
+TRUTH = ("material", "condition", "shape", "key")
 
 
 def actions(steps: int, n: int = N):
@@ -20,7 +23,7 @@ def actions(steps: int, n: int = N):
 
 
 def test_spaces_and_reset_by_itself():
-    env = ProbeVectorEnv(N, EpisodeSettings(max_probes=3, expose_truth=True), library=LIBRARY)
+    env = ProbeVectorEnv(N, EpisodeSettings(max_probes=4, expose_truth=True), library=LIBRARY)
     observation, _ = env.reset(seed=1)
     assert env.observation_space.contains(observation)
     for k, step in enumerate(actions(7)):
@@ -32,10 +35,14 @@ def test_spaces_and_reset_by_itself():
         assert ("final_obs" in info) == ended
         if ended:
             assert info["_final_obs"].all()
-            assert info["final_obs"][0]["probes"][0] == 3.0
+            assert info["final_obs"][0]["probes"][0] == 4.0
             assert env.single_observation_space.contains(info["final_obs"][4])
-            assert "material" in info["truth"][0]
-            assert (observation["probes"] == 0.0).all()
+            last = info["final_info"]
+            assert info["_final_info"].all()
+            assert set(last) == {f"{_}{name}" for name in (*NUMBERS, *TRUTH) for _ in ("", "_")}
+            assert isinstance(last["material"][3], str)
+            np.testing.assert_array_equal(last["seconds"], info["seconds"])
+            assert (observation["probes"] == 1.0).all()
     env.close()
     env.close()
     with pytest.raises(CellError, match="closed"):
@@ -75,6 +82,71 @@ def test_workers_change_nothing():
         local.close()
 
 
+def test_worker_numbers_change_nothing_in_double_precision():
+    local, shared = (ProbeVectorEnv(4, library=LIBRARY, seed=4, workers=w) for w in (1, 2))
+    try:
+        local.reset()
+        shared.reset()
+        exact = np.random.default_rng(5).uniform(-1, 1, (4, 7)) * (1.0 - 1e-9)
+        here, there = local.step(exact)[0], shared.step(exact)[0]
+        for name, values in here.items():
+            np.testing.assert_array_equal(values, there[name], err_msg=name)
+    finally:
+        shared.close()
+
+
+@dataclass
+class Grumbling:
+    """Refuses its second step in one of two workers, which it knows by the number of its cells."""
+
+    calls: int = 0
+
+    def __call__(self, result, material, rows, *, fresh):
+        self.calls += not fresh
+        if len(material) == 2 and self.calls == 2 and not fresh:
+            raise ConfigError("enough")
+        return BeliefUpdate(np.full(len(material), 3.0), np.zeros(len(material), bool))
+
+
+def test_refusal_of_one_worker_leaves_no_answer_behind():
+    env = ProbeVectorEnv(5, library=LIBRARY, seed=4, workers=2, belief=Grumbling())
+    other = ProbeVectorEnv(5, library=LIBRARY, seed=4, belief=None)
+    try:
+        env.reset()
+        steps = actions(3, 5)
+        env.step(steps[0])
+        with pytest.raises(ConfigError, match="enough"):
+            env.step(steps[1])
+        np.testing.assert_array_equal(env.reset(seed=8)[0]["visual"], other.reset(seed=8)[0]["visual"])
+        observation, _, _, _, info = env.step(steps[2])
+        wanted, _, _, _, also = other.step(steps[2])
+        np.testing.assert_allclose(observation["tactile"], wanted["tactile"], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(info["seconds"], also["seconds"])
+        env._cells.begin(steps[0])
+        with pytest.raises(CellError, match="under way"):
+            env._cells.begin(steps[0])
+        np.testing.assert_array_equal(env.reset(seed=8)[0]["visual"], other.reset(seed=8)[0]["visual"])
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_seed_of_each_cell(workers):
+    env = ProbeVectorEnv(3, library=LIBRARY, workers=workers)
+    try:
+        many, _ = env.reset(seed=[7, 8, 7])
+        one = ProbeEnv(library=LIBRARY)
+        for row, seed in ((0, 7), (1, 8), (2, 7)):
+            np.testing.assert_allclose(one.reset(seed=seed)[0]["visual"], many["visual"][row], rtol=1e-5, atol=1e-5)
+        for wrong, word in (([1, 2], "2 seeds"), ([1, None, 3], "None"), (1.5, "whole number"), ("7", "whole number")):
+            with pytest.raises(ConfigError, match=word):
+                env.reset(seed=wrong)
+        with pytest.raises(ConfigError, match="reset_mask"):
+            env.reset(options={"reset_mask": np.ones(3, bool)})
+    finally:
+        env.close()
+
+
 def test_dead_worker_is_told():
     env = ProbeVectorEnv(N, library=LIBRARY, seed=4, workers=2)
     env.reset()
@@ -88,22 +160,30 @@ def test_dead_worker_is_told():
 def test_too_many_workers():
     with pytest.raises(ConfigError, match="3 workers"):
         ProbeVectorEnv(2, library=LIBRARY, workers=3)
+    for workers in (0, -1, 1.0):
+        with pytest.raises(ConfigError, match="number of workers"):
+            ProbeVectorEnv(2, library=LIBRARY, workers=workers)
 
 
 def test_stable_baselines_environment():
     pytest.importorskip("stable_baselines3")
     from palpate_sim.vec_env import ProbeVecEnv
 
-    env = ProbeVecEnv(N, EpisodeSettings(max_probes=2), library=LIBRARY)
+    env = ProbeVecEnv(N, EpisodeSettings(max_probes=3), library=LIBRARY)
     env.seed(3)
     env.reset()
     env.step(actions(1)[0])
     observation, reward, done, infos = env.step(actions(1)[0])
     assert done.all()
     assert reward.dtype == np.float32
-    assert infos[0]["terminal_observation"]["probes"][0] == 2.0
+    assert infos[0]["terminal_observation"]["probes"][0] == 3.0
     assert infos[0]["TimeLimit.truncated"] is False
-    assert (observation["probes"] == 0.0).all()
+    assert (observation["probes"] == 1.0).all()
+    env.set_options()
+    with pytest.raises(ConfigError, match="'speed' is unknown"):
+        env.set_options({"speed": 1})
+    with pytest.raises(ConfigError, match="seed"):
+        env.seed("three")
     assert env.get_attr("num_envs") == [N] * N
     assert env.env_is_wrapped(object) == [False] * N
     for wrong in (np.zeros((N, 3)), np.full((N, 7), np.nan), np.full((N, 7), 2.0)):

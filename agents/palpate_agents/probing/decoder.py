@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from palpate_agents.errors import ConfigError
 from palpate_agents.observation import Primitive, ProbeGoal
-from palpate_agents.probing.spot_quality import EDGE_M, SeenPart, namespace, snapped, spot_quality
+from palpate_agents.probing.spot_quality import EDGE_M, SeenPart, limited, namespace, pairs, snapped, spot_quality
 from palpate_agents.segmentation import PartView
 
 __all__ = ["ACTION_SIZE", "GoalArrays", "SeenPart", "check_actions", "decode", "encode", "goal_of", "spot_quality"]
@@ -58,6 +58,9 @@ _TOUCH = (
     ((Primitive.SCRATCH, Primitive.SCRATCH), (Primitive.SCRATCH, Primitive.SCRATCH)),
 )
 """By tool, slide and sign of the tempo."""
+_SLIDES = (Primitive.WIPE, Primitive.SLIDE, Primitive.SCRATCH)
+_LOOKS, _LIFTS = 16, 17
+"""Rows of `_tables` behind those of touches."""
 _TOOL_OF = {Primitive.WIPE: 0, Primitive.PRESS: 2, Primitive.TAP: 2, Primitive.SLIDE: 2, Primitive.SCRATCH: 3}
 
 
@@ -136,41 +139,31 @@ def decode(actions: Array, part: SeenPart) -> GoalArrays:
     xp = namespace(extent)
     if xp is np:
         actions = np.asarray(actions, np.float64)
-    column = [actions[:, k] for k in range(ACTION_SIZE)]
-    kind, turn, slide, tempo = column[2], column[3], column[4], column[5]
-    look, lift = kind > LOOK_ABOVE, kind < LIFT_BELOW
-    touch = ~(look | lift)
-    band = xp.minimum(xp.floor(2.0 * (turn + 1.0)), 3.0 + 0.0 * turn)
-    tool = _whole(xp, band)
+    kind, turn, slide, tempo = (actions[:, k] for k in range(2, 6))
+    quarter = limited(xp.floor(2.0 * (turn + 1.0)), 0.0, 3.0)
     long = xp.abs(slide)
-    chosen = _constant(xp, 0, extent)[tool, _whole(xp, long >= NO_SLIDE), _whole(xp, tempo > 0.0)]
-    primitive = xp.where(look, _LOOK, xp.where(lift, _LIFT, chosen))
-    ball = touch & (tool == 2)
-    scratch = touch & (tool == 3)
-    slides = touch & (long >= NO_SLIDE) | scratch
-    rests = touch & (tool < 2) & ~slides
-    presses, taps = ball & ~slides & (tempo <= 0.0), ball & ~slides & (tempo > 0.0)
-    pace, strength = 0.5 * (tempo + 1.0), 0.5 * (column[6] + 1.0)
-    tilt = xp.where(look, turn, 2.0 * (2.0 * (turn + 1.0) - band) - 1.0) * TILT_RAD
-    wanted = SLIDE_M[0] + (SLIDE_M[1] - SLIDE_M[0]) * xp.maximum((long - NO_SLIDE) / (1.0 - NO_SLIDE), 0.0 * long)
+    number = 4.0 * quarter + 2.0 * (long >= NO_SLIDE) + (tempo > 0.0)
+    number = xp.where(kind > LOOK_ABOVE, float(_LOOKS), xp.where(kind < LIFT_BELOW, _LIFTS + quarter, number))
+    number = number.astype(np.int64) if xp is np else xp.astype(number, xp.int64)
+    whole, numbers = (_constant(xp, k, extent)[number] for k in (0, 1))
+    half, base, gain = numbers[:, 0], numbers[:, 1:6], numbers[:, 6:]
+    slides = whole[:, 2] > 0
     across = slides & (slide <= -NO_SLIDE)
-    covered = xp.where(look, 4, tool)
-    half = _constant(xp, 1, extent)[covered]
-    asked = xp.stack((column[0], column[1]), axis=1) * (0.5 * extent[:, :2])
+    wanted = SLIDE_M[0] + (SLIDE_M[1] - SLIDE_M[0]) / (1.0 - NO_SLIDE) * (limited(long, NO_SLIDE, 1.0) - NO_SLIDE)
     free = xp.where(across, extent[:, 1], extent[:, 0]) - 2.0 * (half + EDGE_M)
-    length = xp.where(slides, xp.maximum(xp.minimum(wanted, free), 0.0 * free), 0.0)
-    way = xp.stack((xp.where(across, 0.0, length), xp.where(across, length, 0.0)), axis=1)
+    length = slides * limited(xp.minimum(wanted, free), 0.0, SLIDE_M[1])
+    tuned = base + gain * xp.take(actions, _constant(xp, 2, extent), axis=1)
     return GoalArrays(
-        primitive=primitive,
-        point_m=snapped(part, asked, half, way),
-        standoff_m=xp.where(look, _between((kind - LOOK_ABOVE) / (1.0 - LOOK_ABOVE), STANDOFF_M), 0.0),
-        tilt_rad=xp.where(look | ball, tilt, 0.0),
+        primitive=whole[:, 0],
+        point_m=snapped(part, actions[:, :2] * (0.5 * extent[:, :2]), half, pairs(length * ~across, length * across)),
+        standoff_m=tuned[:, 0],
+        tilt_rad=tuned[:, 1],
         slide_m=length,
-        slide_angle_rad=xp.where(across, 0.5 * math.pi, 0.0),
-        speed_m_s=xp.where(slides, _between(pace, SLIDE_SPEED_M_S), taps * _between(tempo, TAP_SPEED_M_S)),
-        dwell_s=xp.where(rests, _between(pace, DWELL_S), presses * _between(-tempo, HOLD_S)),
-        force_n=xp.where(touch & ~taps, _between(strength, FORCE_N), 0.0),
-        pad_index=xp.where(rests, tool, 0),
+        slide_angle_rad=across * (0.5 * math.pi),
+        speed_m_s=tuned[:, 2],
+        dwell_s=tuned[:, 3],
+        force_n=tuned[:, 4],
+        pad_index=whole[:, 1],
     )
 
 
@@ -300,21 +293,47 @@ def _surface_at(view: PartView, x: float, y: float) -> tuple[float, NDArray[np.f
     return height, up if normal[2] > LEVEL_COSINE else normal
 
 
-def _whole(xp: Any, array: Array) -> Array:
-    return array.astype(np.int64) if xp is np else xp.astype(array, xp.int64)
-
-
-def _between(share: Array, bounds: tuple[float, float]) -> Array:
-    return bounds[0] + (bounds[1] - bounds[0]) * share
-
-
 def _share(value: Any, bounds: tuple[float, float]) -> Any:
     return np.clip((np.asarray(value, float) - bounds[0]) / (bounds[1] - bounds[0]), 0.0, 1.0)
 
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[np.ndarray, ...]:
-    return np.array([[[int(p) for p in pair] for pair in row] for row in _TOUCH]), np.array(HALF_WIDTH_M)
+    """What the kinds of probes have, and of which numbers of an action that is a linear function.
+
+    Returns:
+        (21, 3) int64 primitive, pad and 1 for slides, by tool, slide and sign of the tempo, then looks, and grasps by tool;
+        (21, 11) half width of the tool, m; then stand-off m, tilt rad, speed m/s, dwell s and force N where the number
+        is 0; then their change with it; (5,) the numbers.
+    """
+    whole, numbers = np.zeros((_LIFTS + 4, 3), np.int64), np.zeros((_LIFTS + 4, 11))
+
+    def line(row: int, place: int, at: tuple[float, float], bounds: tuple[float, float]) -> None:
+        """`bounds` at two values of the number."""
+        slope = (bounds[1] - bounds[0]) / (at[1] - at[0])
+        numbers[row, 1 + place], numbers[row, 6 + place] = bounds[0] - slope * at[0], slope
+
+    for row in range(_LOOKS):
+        tool, slid, up = row // 4, row // 2 % 2, row % 2
+        primitive = _TOUCH[tool][slid][up]
+        whole[row] = primitive, tool if primitive is Primitive.DWELL else 0, primitive in _SLIDES
+        numbers[row, 0] = HALF_WIDTH_M[tool]
+        if tool == 2:
+            line(row, 1, (0.0, 0.5), (-TILT_RAD, TILT_RAD))
+        if primitive in _SLIDES:
+            line(row, 2, (-1.0, 1.0), SLIDE_SPEED_M_S)
+        elif primitive is Primitive.TAP:
+            line(row, 2, (0.0, 1.0), TAP_SPEED_M_S)
+        else:
+            at = (-1.0, 1.0) if primitive is Primitive.DWELL else (0.0, -1.0)
+            line(row, 3, at, DWELL_S if primitive is Primitive.DWELL else HOLD_S)
+        if primitive is not Primitive.TAP:
+            line(row, 4, (-1.0, 1.0), FORCE_N)
+    whole[_LOOKS], whole[_LIFTS:] = (_LOOK, 0, 0), (_LIFT, 0, 0)
+    numbers[_LOOKS, 0], numbers[_LIFTS:, 0] = HALF_WIDTH_M[4], HALF_WIDTH_M[:4]
+    line(_LOOKS, 0, (LOOK_ABOVE, 1.0), STANDOFF_M)
+    line(_LOOKS, 1, (-1.0, 1.0), (-TILT_RAD, TILT_RAD))
+    return whole, numbers, np.array([2, 3, 5, 5, 6])
 
 
 def _constant(xp: Any, number: int, like: Array) -> Array:

@@ -5,6 +5,7 @@ NumPy, or torch through the array API.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -55,16 +56,16 @@ def spot_quality(part: SeenPart, half_m: Array, way_m: Array | None = None) -> A
     values = part.surface if xp is np else xp.astype(part.surface, extent.dtype)
     seen = values[..., _VALID]
     height = values[..., _HEIGHT] * extent[:, 2, None, None]
-    near, apart, _ = (_constant(xp, k, extent) for k in range(3))
-    around = xp.matmul(xp.matmul(near, xp.stack((seen, seen * height), axis=1)), near)
-    step = (height - around[:, 1] / (around[:, 0] + 1e-6)) * (1.0 / STEP_M)
-    good = xp.minimum(xp.maximum((seen - SEEN[0]) * (1.0 / (SEEN[1] - SEEN[0])), 0.0 * seen), 1.0 + 0.0 * seen)
-    good = good / (1.0 + step**4)
+    near, apart = _constant(xp, 0, extent), _constant(xp, 1, extent)
+    around = xp.matmul(near, xp.matmul(seen, near))
+    mean = xp.matmul(near, xp.matmul(seen * height, near)) / (around + 1e-6)
+    square = ((height - mean) * (1.0 / STEP_M)) ** 2
+    good = limited((seen - SEEN[0]) * (1.0 / (SEEN[1] - SEEN[0])), 0.0, 1.0) / (1.0 + square * square)
     reach = half_m[:, None] + (0.0 if way_m is None else 0.5 * way_m)
     cell = (1.0 / CELLS) * extent[:, :2]
     over = (reach + 0.5 * cell)[..., None, None] - apart * cell[..., None, None]
     most = xp.minimum(2.0 * reach, cell)[..., None, None]
-    share = xp.minimum(xp.maximum(over, 0.0 * over), most) / (2.0 * reach)[..., None, None]
+    share = xp.minimum(limited(over, 0.0, math.inf), most) / (2.0 * reach)[..., None, None]
     return good * xp.matmul(xp.matmul(share[:, 0], good), share[:, 1])
 
 
@@ -86,13 +87,31 @@ def snapped(part: SeenPart, asked_m: Array, half_m: Array, way_m: Array) -> Arra
     cost = NEAR * away * away
     score = xp.reshape(quality - cost[:, 0, :, None] - cost[:, 1, None, :], (-1, CELLS * CELLS))
     best = xp.argmax(score, axis=1)
-    middle = xp.stack((places[best // CELLS], places[best % CELLS]), axis=1) * cell
+    middle = _constant(xp, 3, extent)[best] * cell
     slack = INSIDE * cell
     point = xp.minimum(xp.maximum(asked_m, middle - slack), middle + slack)
-    room = 0.5 * (extent - way_m) - (half_m + EDGE_M)[:, None]
-    room = xp.maximum(room, 0.0 * room)
-    point = xp.where(way_m > 0.0, xp.minimum(xp.maximum(point, -room), room), point)
+    sliding = way_m > 0.0
+    if not (np.count_nonzero(sliding) if xp is np else xp.any(sliding)):
+        return point
+    room = limited(0.5 * (extent - way_m) - (half_m + EDGE_M)[:, None], 0.0, math.inf)
+    point = xp.where(sliding, xp.minimum(xp.maximum(point, -room), room), point)
     return point - 0.5 * way_m
+
+
+def limited(values: Array, low: float, high: float) -> Array:
+    """Values cut to low..high; NumPy's own `clip` takes ten times as long on a single part."""
+    if isinstance(values, np.ndarray):
+        return np.minimum(np.maximum(values, low), high)
+    return namespace(values).clip(values, low, high)
+
+
+def pairs(first: Array, second: Array) -> Array:
+    """(n, 2) from two (n,); for a single part in a third of the time of `stack`."""
+    if not isinstance(first, np.ndarray):
+        return namespace(first).stack((first, second), axis=1)
+    both = np.empty((len(first), 2))
+    both[:, 0], both[:, 1] = first, second
+    return both
 
 
 def namespace(array: Array) -> Any:
@@ -104,7 +123,9 @@ def namespace(array: Array) -> Any:
 def _tables() -> tuple[np.ndarray, ...]:
     index = np.arange(CELLS)
     apart = np.abs(index[:, None] - index[None, :]).astype(float)
-    return 1.0 * (apart <= 1.0), apart, index + 0.5 - 0.5 * CELLS
+    places = index + 0.5 - 0.5 * CELLS
+    both = np.stack(np.meshgrid(places, places, indexing="ij"), axis=-1).reshape(-1, 2)
+    return 1.0 * (apart <= 1.0), apart, places, both
 
 
 def _constant(xp: Any, number: int, like: Array) -> Array:

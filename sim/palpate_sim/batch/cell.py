@@ -16,6 +16,7 @@ from palpate_agents.encoders.features import feature_names
 from palpate_agents.encoders.visual import features_of_view
 from palpate_agents.observation import Modality, Outcome, Primitive
 from palpate_agents.probing.decoder import GoalArrays, SeenPart
+from palpate_sim.backend import some
 from palpate_sim.batch import heat, light, touch
 from palpate_sim.batch.checks import check_given, check_goals, check_mask, seeds_of, whole_number
 from palpate_sim.batch.config import BatchConfig
@@ -42,6 +43,9 @@ Rows = Any
 """(k,) numbers of cells, or `slice(None)` for all."""
 
 LIMITS = MotionLimits()
+_LOOK, _DWELL, _LIFT = int(Primitive.LOOK), int(Primitive.DWELL), int(Primitive.LIFT)
+"""Whole numbers: an array compares with them in a fifth of the time."""
+_FELT = np.array([int(p) for p in (Primitive.PRESS, Primitive.TAP, Primitive.SLIDE)])
 SPOT_RADIUS_M = np.array([0.002, 5e-4, 5e-4, 5e-4, 0.006, 0.0, 0.0, 0.0, 0.0])
 """What a sensor covers, by primitive, 0: nothing; the fibre's spot grows with its distance."""
 WAY_PLACES = 5
@@ -103,6 +107,7 @@ class BatchedCell:
         self.config = config or BatchConfig()
         self.library = library or PartLibrary.load_or_build()
         self.names = feature_names(self.config.features)
+        self._widths = [len(names) for names in self.names.values()]
         self._all = np.arange(cells)
         self.episode = np.zeros(cells, np.int64)
         self.reseed(seed)
@@ -209,11 +214,13 @@ class BatchedCell:
         return result
 
     def _nothing(self, primitive: NDArray[np.int64]) -> ProbeResult:
-        n = self.cells
-        features = {
-            modality: Features(np.full((n, len(names)), np.nan), np.zeros(n)) for modality, names in self.names.items()
-        }
-        return ProbeResult(primitive, features, np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.int64))
+        n, place, features = self.cells, 0, {}
+        blank = np.full((n, sum(self._widths)), np.nan)
+        numbers = np.zeros((len(self.names) + 3, n))
+        for k, (modality, width) in enumerate(zip(self.names, self._widths, strict=True)):
+            features[modality] = Features(blank[:, place : place + width], numbers[k])
+            place += width
+        return ProbeResult(primitive, features, *numbers[-3:], np.zeros(n, np.int64))
 
     def probe(self, goals: GoalArrays) -> ProbeResult:
         """Probe the part of every cell.
@@ -232,9 +239,10 @@ class BatchedCell:
         uv = part_frame(self.rows, self._axis, goals.point_m)
         goals, target = targets(goals, uv, self._axis, self.rows, self.parts.dimensions_m)
         # A hand that holds a part touches nothing, but the cameras and the fibre look on: at an empty table.
-        refused = self.held & (kind != Primitive.LOOK)
-        ok = target.reached & ~refused
-        outcome = np.where(refused, int(Outcome.ABORTED), target.outcome)
+        ok, outcome = target.reached, target.outcome
+        if some(self.held):
+            refused = self.held & (kind != _LOOK)
+            ok, outcome = ok & ~refused, np.where(refused, int(Outcome.ABORTED), outcome)
         result.outcome[:] = outcome
         places = base_places(self.rows, self._axis, uv, target.height_m, self.extent_m[:, 1])
         spent = probe_seconds(goals, places, self._arm, ok)
@@ -242,21 +250,25 @@ class BatchedCell:
         result.seconds[:] = spent.total_s
         measured = ok & (outcome == 0)
         spot = self.parts
-        if (SPOT_RADIUS_M[kind] > 0.0).any():
-            radius = np.where(kind == Primitive.LOOK, spot_radius_m(goals.standoff_m), SPOT_RADIUS_M[kind])
-            spot = spot_batch(spot, self.maps, uv, radius)
-        warm = kind == Primitive.DWELL
-        self._memory = self._memory.after(np.where(warm, spent.before_s, spent.total_s))
-        for number in np.flatnonzero(counts):
+        radius = SPOT_RADIUS_M[kind]
+        if some(radius):
+            radius = np.where(kind == _LOOK, spot_radius_m(goals.standoff_m), radius) if counts[_LOOK] else radius
+            spot = spot_batch(
+                spot, self.maps, uv, radius, optics=False, radiation=bool(counts[_DWELL]), stiffness=some(counts[_FELT])
+            )
+        waited = np.where(kind == _DWELL, spent.before_s, spent.total_s) if counts[_DWELL] else spent.total_s
+        self._memory = self._memory.after(waited)
+        for number in counts.nonzero()[0].tolist():
             chosen = measured & (kind == number)
-            count = int(chosen.sum())
+            count = np.count_nonzero(chosen)
             if count:
                 index: Rows = slice(None) if count == self.cells else np.flatnonzero(chosen)
-                if number == Primitive.LOOK:
+                if number == _LOOK:
                     self._look(index, goals, spot, ~target.there, keys, result)
                 else:
-                    self._one(Primitive(int(number)), index, goals, spot, uv, spent, keys, result)
-        self.held |= measured & (kind == Primitive.LIFT)
+                    self._one(Primitive(number), index, goals, spot, uv, spent, keys, result)
+        if counts[_LIFT]:
+            self.held |= measured & (kind == _LIFT)
         self.probes += 1
         self.elapsed_s += result.seconds
         return result
@@ -268,12 +280,12 @@ class BatchedCell:
         """Pictures, and a spectrum of the part, or of the table beside it or where it lay before it was lifted."""
         rows = self._all[index]
         held = self.held[rows]
-        if not held.any():
+        if not some(held):
             self._pictures(result, index, combine(keys[index], "look"))
         elif not held.all():
             self._pictures(result, rows[~held], combine(keys[rows[~held]], "look"))
         table, standoff = beside[index] | held, goals.standoff_m[index]
-        if table.any():
+        if some(table):
             standoff = standoff + self.extent_m[index, 2] * table
         spot = spots if isinstance(index, slice) else spots.rows(index)
         devices = self.devices if isinstance(index, slice) else self.devices.rows(index)
@@ -320,26 +332,30 @@ class BatchedCell:
             return touch.tap(spot, devices, goals.speed_m_s, tilt, keys)
         if kind is Primitive.SLIDE:
             end = start + way_of(goals, self._axis[index])
-            way = touch.friction_along(self.parts.rows(index), self.maps.rows(index), start, end, WAY_PLACES)
+            way = touch.friction_along(*self._bare(index), start, end, WAY_PLACES)
             return touch.slide(spot, devices, goals.force_n, goals.speed_m_s, goals.slide_m, keys, way)
         known = np.ones(len(keys), bool)
         return touch.lift(spot, devices, self.volume_m3[index], known, keys)
+
+    def _bare(self, index: Rows) -> tuple[PartBatch, SurfaceMaps]:
+        """Parts of some cells and their surfaces; all of them as they are, without copies."""
+        if isinstance(index, slice) or len(index) == self.cells:
+            return self.parts, self.maps
+        return self.parts.rows(index), self.maps.rows(index)
 
     def _felt(self, result: ProbeResult, index: Rows, felt: TouchResult, uv: Floats) -> None:
         _store(result, Modality.TACTILE, index, felt.features)
         result.max_force_n[index] = felt.max_force_n
         result.outcome[index] = felt.outcome
         depth = felt.dent_m
-        if (depth > 0.0).any():
+        if some(depth > 0.0):
             rows = self._all[index][depth > 0.0]
-            maps, mark = dent(self.parts.rows(rows), self.maps.rows(rows), uv[rows], depth[depth > 0.0])
+            maps, mark = dent(*self._bare(rows), uv[rows], depth[depth > 0.0])
             self._changed(rows, maps, mark, result)
 
     def _draw_tool(self, kind: Primitive, index: Rows, goals: GoalArrays, start: Floats, result: ProbeResult) -> None:
         """A wipe or a scratch."""
-        whole = isinstance(index, slice)
-        parts = self.parts if whole else self.parts.rows(index)
-        maps = self.maps if whole else self.maps.rows(index)
+        parts, maps = self._bare(index)
         end = start + way_of(goals, self._axis[index])
         force = np.minimum(goals.force_n, LIMITS.slide_share * LIMITS.force_limit_n)
         if kind is Primitive.WIPE:
@@ -353,7 +369,7 @@ class BatchedCell:
         size = self.parts.dimensions_m[index]
         cell = size[:, 0] * size[:, 1] / GRID**2
         before = self.maps.coat[index] + self.maps.label[index]
-        lost = np.sum(before - after.coat - after.label, axis=(1, 2)) * cell
+        lost = np.add.reduce(before - after.coat - after.label, axis=(1, 2)) * cell
         result.damage[index] += np.minimum(mark_m / MARK_M, 1.0) + lost / MARK_M2
         self.maps.assign(index, after)
         self._stale[index] = True
@@ -368,11 +384,14 @@ class BatchedCell:
         _store(result, Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
         stale = self._all[index][self._stale[index]]
         if len(stale):
-            found = emissivity_of(self.parts.rows(stale), self.maps.rows(stale))
+            found = emissivity_of(*self._bare(stale))
             (self._emissivity[stale], self._spread[stale]), self._stale[stale] = found, False
-        known = {**self.parts.arrays, "emissivity": self._emissivity, "emissivity_spread": self._spread}
-        parts = Warm(*(known[name][index] for name in Warm._fields))
-        memory = PadMemory(*(array[index] for array in self._memory)) if self._memory.heat_j_m2.any() else None
+        parts = Warm(
+            self.parts.temperature_c[index], self._emissivity[index], self._spread[index],
+            self.parts.dimensions_m[index], self.parts.effusivity_w_s05_m2k[index],
+            self.parts.diffusivity_m2_s[index], self.parts.wall_thickness_m[index],
+        )  # fmt: skip
+        memory = PadMemory(*(array[index] for array in self._memory)) if some(self._memory.heat_j_m2) else None
         warmth = heat.look(parts, ThermalCamera(self.devices.netd_k[index]), self.ambient_c[index], keys, memory)
         _store(result, Modality.THERMAL, index, warmth)
 

@@ -22,7 +22,7 @@ BALL_ACCELERATION_M_S2 = (2.4, 2.7)
 """What the joints allow along the approach over the middle of the table (`ToolLine.limit`); sets its speed."""
 PRESS_HOLD_S = 0.2
 ZERO_ERROR_N = (-0.01, 0.01)
-"""Rest of the quick approach's braking in the controller's zero, seen in the cell: it presses so much less."""
+"""Error of the controller's zero at the touch, seen in the cell."""
 
 
 def draw(keys: Array, name: str, uniforms: int, normals: int) -> tuple[Array, Array]:

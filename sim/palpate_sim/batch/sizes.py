@@ -53,6 +53,5 @@ def seen_size(rows: Any, transparency: Array, keys: Array) -> tuple[Array, Array
 
 def _high(rows: Any) -> Array:
     """(n, 1) 0 for low parts, 1 for those whose mean height is 24 mm."""
-    xp = namespace(rows.seen_extent_m)
     mean = rows.seen_volume_m3 / (rows.seen_extent_m[:, 0] * rows.seen_extent_m[:, 1])
     return limited((mean - LOW_M) * (1.0 / RISE_M), 0.0, MOST)[:, None]

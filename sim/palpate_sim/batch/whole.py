@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from palpate_sim.objects import PartBatch
 from palpate_sim.sensors.look import surface_emissivity
-from palpate_sim.surface import SurfaceMaps, whole_part
+from palpate_sim.surface import SurfaceMaps, whole_emissivity
 from palpate_sim.surface_maps import footprint_weights
 
 Floats = NDArray[np.float64]
@@ -47,12 +47,12 @@ def emissivity_of(parts: PartBatch, maps: SurfaceMaps) -> tuple[Floats, Floats]:
         parts: n parts.
         maps: of their surfaces.
     """
-    mean: Floats = whole_part(parts, maps).emissivity
+    mean: Floats = whole_emissivity(parts, maps)
     spread = np.zeros(len(mean))
     patchy = (parts.coat_um > 0.0) | (parts.label_um > 0.0) | (parts.film_um > 0.0) | (parts.dirt_level > 0.0)
     rows = np.flatnonzero(patchy)
     if len(rows):
-        chosen, there = parts.rows(rows), maps.rows(rows)
+        chosen, there = (parts, maps) if len(rows) == len(mean) else (parts.rows(rows), maps.rows(rows))
         coat = there.coat * (chosen.coat_um > 0.0)[:, None, None]
         label = there.label * (chosen.label_um > 0.0)[:, None, None]
         film = there.film_um * (chosen.film_um > 0.0)[:, None, None]

@@ -20,9 +20,10 @@ from palpate_agents.benchmarks.spectra import interval_over_objects
 from palpate_agents.encoders.features import FeatureConfig, feature_names
 from palpate_agents.encoders.reflectance import LEVEL_NAMES
 from palpate_agents.encoders.surface_map import CHANNELS
-from palpate_agents.observation import Modality
+from palpate_agents.observation import Modality, Primitive, ProbeGoal
 from palpate_agents.probing.decoder import GoalArrays, SeenPart, decode
 from palpate_sim.batch.cell import BatchConfig, BatchedCell
+from palpate_sim.batch.targets import seen_axis
 from palpate_sim.benchmarks.full_runs import MAPS, PartRun, full_probes
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.keyed import keys_of
@@ -37,6 +38,8 @@ FLOOR = 0.05
 """Differences count against the noise and this share of the spread between parts: so small ones tell no materials
 apart, and columns without noise are not held to rounding errors."""
 REFERENCE_PARTS = 192
+ALIKE_RAD = 0.2
+"""Seen frames that differ by more have other axes."""
 SPECTRAL_STEP = 8
 """Channels that are looked at: every eighth, beside the levels."""
 
@@ -50,8 +53,8 @@ class Compared:
         full: modality -> (P, S, F); middle, noise: of the batched cells, (P, S, F); spread: (S, F) between parts.
         outcome_full, outcome_batched, seconds_full, seconds_batched: (P, S).
         maps_full, maps_batched: name -> (P, S + 1, 16, 16).
-        views: (P, S + 1, 2, 8, 8, C) as seen by both before each probe, NaN at the end.
-        apart_m: (P, S) between the places that both cells' own decoding gives, NaN for other primitives.
+        views: (P, S, 2, 8, 8, C) as seen by both before each probe, NaN where their frames differ.
+        apart_m: (P, S) between the places that both cells' own decoding gives, NaN likewise.
         damage_batched: (P, S) as the batched cell counts it.
     """
 
@@ -97,12 +100,14 @@ def compared(runs: Sequence[PartRun], seed: int, library: PartLibrary | None = N
     values: dict[Modality, list[Array]] = {modality: [] for modality in names}
     outcome, seconds, damage, apart, views = [], [], [], [], []
     maps = [{name: getattr(cell.maps, name)[first].copy() for name in MAPS}]
+    axis = seen_axis(cell.rows.rows(first))
     for k in range(steps):
-        goals = _stacked([run.goals[k] for run in runs])
+        goals, turned = _same_place([run.goals[k] for run in runs], [run.asked[k] for run in runs], cell, first, axis)
         own = decode(np.stack([run.actions[k] for run in runs]), SeenPart(cell.view[first], cell.extent_m[first]))
-        distance = np.linalg.norm(goals.point_m - own.point_m, axis=1)
-        apart.append(np.where(goals.primitive == own.primitive, distance, np.nan))
-        views.append(np.stack([np.stack([run.seen[k].surface[0] for run in runs]), cell.view[first]], axis=1))
+        alike, distance = np.abs(turned) < ALIKE_RAD, np.linalg.norm(goals.point_m - own.point_m, axis=1)
+        apart.append(np.where(alike & (goals.primitive == own.primitive), distance, np.nan))
+        seen = np.stack([np.stack([run.seen[k].surface[0] for run in runs]), cell.view[first]], axis=1)
+        views.append(np.where(alike[:, None, None, None, None], seen, np.nan))
         done = cell.probe(goals.rows(rows))
         for modality in names:
             values[modality].append(done.features[modality].values.reshape(count, REPEATS, -1))
@@ -135,6 +140,29 @@ def compared(runs: Sequence[PartRun], seed: int, library: PartLibrary | None = N
 
 def _stacked(goals: Sequence[GoalArrays]) -> GoalArrays:
     return GoalArrays(*(np.concatenate(arrays) for arrays in zip(*goals, strict=True)))
+
+
+def _same_place(
+    goals: Sequence[GoalArrays], asked: Sequence[ProbeGoal], cell: BatchedCell, first: NDArray[np.int64], axis: Array
+) -> tuple[GoalArrays, Array]:
+    """Goals of the full cell at the same places of the parts in the batched cell's seen frame.
+
+    Returns:
+        P goals, and (P,) rad between both frames: on round and square parts either side may be the length.
+    """
+    rows, stacked = cell.rows.rows(first), _stacked(goals)
+    yaw = rows.yaw_rad + axis
+    turned = np.array([goal.slide_angle_rad for goal in asked]) - stacked.slide_angle_rad - yaw
+    lift = stacked.primitive == Primitive.LIFT
+    turned = np.where(lift, 0.0, (turned + np.pi) % (2.0 * np.pi) - np.pi)
+    away = np.array([goal.target_m[:2] for goal in asked]) - rows.position_m
+    center = rows.seen_center_m
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    ca, sa = np.cos(axis), np.sin(axis)
+    middle = np.stack((ca * center[:, 0] + sa * center[:, 1], ca * center[:, 1] - sa * center[:, 0]), axis=1)
+    point = np.stack((cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]), axis=1) - middle
+    point = np.where(lift[:, None], stacked.point_m, point)
+    return stacked._replace(point_m=point, slide_angle_rad=stacked.slide_angle_rad + turned), turned
 
 
 def _usual(outcomes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -200,7 +228,7 @@ def metrics_of(both: Compared, seed: int = 0) -> dict[str, dict[str, float | int
         add(f"marks_{step}", np.where(worked[:, k], overlap(both, k), np.nan))
     apart = np.abs(both.views[:, 0, 0] - both.views[:, 0, 1])
     for channel, name in enumerate(CHANNELS):
-        add(f"view_{name}", np.nanmean(apart[..., channel], axis=(1, 2)))
+        add(f"view_{name}", apart[..., channel].mean(axis=(1, 2)))
     add("decoded_mm", 1e3 * _median(both.apart_m))
     return metrics
 
