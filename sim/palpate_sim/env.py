@@ -130,10 +130,15 @@ def check_options(options: dict[str, Any] | None) -> None:
         ConfigError: there are any.
     """
     if options:
-        raise ConfigError(f"option {next(iter(options))!r} is unknown; a reset has no options")
+        named = repr(next(iter(options))) if isinstance(options, dict) else repr(options)
+        raise ConfigError(f"option {named} is unknown; a reset has no options")
 
 
 def register() -> None:
     """Make `palpate/Probe-v0` known to Gymnasium; safe to call twice."""
     if ENV_ID not in gymnasium.registry:
-        gymnasium.register(ENV_ID, entry_point="palpate_sim.env:ProbeEnv")
+        gymnasium.register(
+            ENV_ID,
+            entry_point="palpate_sim.env:ProbeEnv",
+            vector_entry_point="palpate_sim.vec_env:ProbeVectorEnv",
+        )

@@ -84,9 +84,7 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
         """
         _check_open(self.closed)
         check_options(options)
-        if seed is not None:
-            seed = seeds_of(seed, self.num_envs)
-        return self._cells.reset(seed), {}
+        return self._cells.reset(None if seed is None else seeds_of(seed, self.num_envs)), {}
 
     def step(
         self, actions: NDArray[np.floating]

@@ -122,6 +122,14 @@ def test_wipe_dries(library):
     good = done.outcome == 0
     assert (cell.maps.film_um.mean(axis=(1, 2))[good] < film[good]).all()
     assert (done.damage == 0.0).all()
+    assert not np.signbit(done.damage).any()
+
+
+def test_damage_is_never_negative(library):
+    """A scratch over a bare body takes nothing off; rounding is no gain."""
+    cell = BatchedCell(256, 2, BatchConfig(condition="clean"), library)
+    for _ in range(3):
+        assert (probe(cell, Primitive.SCRATCH, slide_m=0.02).damage >= 0.0).all()
 
 
 def test_held_part_cannot_be_touched(library):

@@ -94,6 +94,8 @@ def test_what_there_is_not_is_refused():
     env = make()
     with pytest.raises(ConfigError, match="'speed' is unknown"):
         env.reset(options={"speed": 2})
+    with pytest.raises(ConfigError, match="3 is unknown"):
+        env.reset(options=3)
     env.reset(options={})
     with pytest.raises(ConfigError, match="seed"):
         make(seed=1.5)

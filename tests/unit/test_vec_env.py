@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import gymnasium
 import numpy as np
 import pytest
 from flat_library import flat_library
 
 from palpate_agents.errors import CellError, ConfigError
-from palpate_sim.env import ProbeEnv
+from palpate_sim.env import ENV_ID, ProbeEnv, register
 from palpate_sim.episodes import BeliefUpdate, EpisodeSettings
 from palpate_sim.vec_env import NUMBERS, ProbeVectorEnv
 
@@ -154,6 +155,15 @@ def test_dead_worker_is_told():
     env._cells._processes[0].join()
     with pytest.raises(CellError, match="worker of the environment died"):
         env.step(actions(1)[0])
+    env.close()
+
+
+def test_made_by_gymnasium():
+    register()
+    env = gymnasium.make_vec(ENV_ID, num_envs=3, vectorization_mode="vector_entry_point", library=LIBRARY)
+    observation, _ = env.reset(seed=2)
+    assert env.observation_space.contains(observation)
+    assert isinstance(env.unwrapped, ProbeVectorEnv)
     env.close()
 
 

@@ -6,6 +6,8 @@ reflects 2 to 5 % without bands: its spectrum is reliable as a level and blind a
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat
@@ -122,16 +124,17 @@ def spectral_levels(spectra: Any) -> tuple[Any, Any]:
     """
     xp = np if isinstance(spectra, np.ndarray) else array_api_compat.array_namespace(spectra)
     count = spectra.shape[1]
-    place = 2.0 / (count - 1) * xp.arange(count, dtype=spectra.dtype, device=spectra.device) - 1.0
-    if bool(xp.isfinite(xp.sum(spectra))):
+    if math.isfinite(float(spectra.sum())):
+        place = _even(count) if xp is np else xp.asarray(_even(count), dtype=spectra.dtype, device=spectra.device)
         return _levels(xp, spectra, place)
+    place = 2.0 / (count - 1) * xp.arange(count, dtype=spectra.dtype, device=spectra.device) - 1.0
     levels = xp.zeros((spectra.shape[0], len(LEVEL_NAMES)), dtype=spectra.dtype, device=spectra.device)
     ratio = xp.zeros_like(levels[:, 0])
     finite = xp.isfinite(spectra)
     for row in range(spectra.shape[0]):
         good = finite[row]
         if bool(xp.any(good)):
-            found, row_ratio = _levels(xp, spectra[row][good][None], place[good])
+            found, row_ratio = _levels(xp, spectra[row][good][None], place[good] - xp.mean(place[good]))
             levels[row], ratio[row] = found[0], row_ratio[0]
         else:
             levels[row] = xp.nan
@@ -151,29 +154,36 @@ def blindness(ratio: Any) -> Any:
     return 1.0 / (1.0 + (ratio / BLIND_RATIO) ** 2)
 
 
-def _levels(xp: Any, y: Any, x: Any) -> tuple[Any, Any]:
-    """(N, 6) levels and (N,) structure over noise of finite (N, C) spectra at (C,) places."""
+@lru_cache(maxsize=8)
+def _even(count: int) -> FloatArray:
+    """Even places around 0, -1 to 1."""
+    return 2.0 / (count - 1) * np.arange(count) - 1.0
+
+
+def _levels(xp: Any, y: Any, centred: Any) -> tuple[Any, Any]:
+    """(N, 6) levels and (N,) structure over noise of finite (N, C) spectra at (C,) places whose mean is 0."""
     # Third differences of a smooth spectrum vanish; those of white noise have 20 times its variance.
     first = y[:, 1:] - y[:, :-1]
     second = first[:, 1:] - first[:, :-1]
     noise = _quantile(xp, xp.abs(second[:, 1:] - second[:, :-1]), 0.5) / (0.6745 * 20.0**0.5)
-    centred = x - xp.mean(x)
-    mean = xp.sum(y, axis=1) / y.shape[1]
-    slope = xp.matmul(y, centred) / xp.sum(centred * centred)
+    mean = y.sum(axis=1) / y.shape[1]
+    slope = xp.matmul(y, centred) / xp.matmul(centred, centred)
     rest = y - mean[:, None] - slope[:, None] * centred
     smooth = (rest[:, :-4] + rest[:, 1:-3] + rest[:, 2:-2] + rest[:, 3:-1] + rest[:, 4:]) / 5.0
-    smooth_mean = xp.sum(smooth, axis=1) / smooth.shape[1]
-    variance = xp.sum((smooth - smooth_mean[:, None]) ** 2, axis=1) / smooth.shape[1]
+    smooth = smooth - (smooth.sum(axis=1) / smooth.shape[1])[:, None]
+    variance = (smooth * smooth).sum(axis=1) / smooth.shape[1]
     structure = xp.sqrt(_at_least(xp, variance - noise**2 / 5.0, 0.0))
     scale = _at_least(xp, xp.abs(mean), 1e-4)
     ratio = structure / xp.maximum(noise, 1e-6 * xp.max(xp.abs(y), axis=1) + 1e-12)
     levels = xp.empty((y.shape[0], len(LEVEL_NAMES)), dtype=y.dtype, device=y.device)
-    levels[:, 0] = xp.log10(_at_least(xp, mean, 1e-4))
-    levels[:, 1] = xp.log10(_at_least(xp, _quantile(xp, y, 0.95), 1e-4))
+    levels[:, 0] = _at_least(xp, mean, 1e-4)
+    levels[:, 1] = _at_least(xp, _quantile(xp, y, 0.95), 1e-4)
+    levels[:, 4] = _at_least(xp, noise, 1e-6)
+    levels[:, 5] = _at_least(xp, ratio, 1e-3)
+    levels[:, 2] = levels[:, 3] = 1.0
+    levels = xp.log10(levels)
     levels[:, 2] = slope / scale
     levels[:, 3] = structure / scale
-    levels[:, 4] = xp.log10(_at_least(xp, noise, 1e-6))
-    levels[:, 5] = xp.log10(_at_least(xp, ratio, 1e-3))
     return levels, ratio
 
 

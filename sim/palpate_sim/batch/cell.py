@@ -117,6 +117,7 @@ class BatchedCell:
         self.held = np.zeros(cells, bool)
         self.key = self._cell_keys.copy()
         self._stale = np.ones(cells, bool)
+        self._lit, self._body = np.zeros(cells, bool), np.zeros((cells, 0))  # spectra of bodies that are known
         self._emissivity, self._spread = np.ones(cells), np.zeros(cells)
         self.ambient_c = np.zeros(cells)
         self._memory = PadMemory.fresh(cells)
@@ -201,7 +202,7 @@ class BatchedCell:
         count = len(self._all[index])
         self.probes[index] = 0
         self.held[index] = False
-        self._stale[index] = True
+        self._stale[index], self._lit[index] = True, False
         for mine, fresh in zip(self._memory, PadMemory.fresh(count), strict=True):
             mine[index] = fresh
         for own, home in zip(self._arm, ArmState.home(count), strict=True):
@@ -290,7 +291,15 @@ class BatchedCell:
         spot = spots if isinstance(index, slice) else spots.rows(index)
         devices = self.devices if isinstance(index, slice) else self.devices.rows(index)
         tilt = np.abs(goals.tilt_rad[index])
-        seen = light.spectrum(spot, devices, standoff, tilt, keys[index], self.config.features, table)
+        unlit = rows[~self._lit[rows]]
+        if len(unlit):
+            body = light.body_spectrum(self._bare(unlit)[0], self.devices.rows(unlit), self.config.features)
+            if self._body.shape[1] != body.shape[1]:
+                self._body = np.zeros((self.cells, body.shape[1]))
+            self._body[unlit], self._lit[unlit] = body, True
+        seen = light.spectrum(
+            spot, devices, standoff, tilt, keys[index], self.config.features, table, self._body[index]
+        )
         _store(result, Modality.SPECTRAL, index, seen)
 
     def _one(
@@ -370,7 +379,7 @@ class BatchedCell:
         cell = size[:, 0] * size[:, 1] / GRID**2
         before = self.maps.coat[index] + self.maps.label[index]
         lost = np.add.reduce(before - after.coat - after.label, axis=(1, 2)) * cell
-        result.damage[index] += np.minimum(mark_m / MARK_M, 1.0) + lost / MARK_M2
+        result.damage[index] += np.minimum(mark_m / MARK_M, 1.0) + np.maximum(lost, 0.0) / MARK_M2
         self.maps.assign(index, after)
         self._stale[index] = True
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from palpate_agents.encoders.context import FeatureConfig
 from palpate_agents.encoders.reflectance import MIN_FINITE, spectral_levels, spectral_reliability
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, namespace, some
 from palpate_sim.batch.features import Features
 from palpate_sim.keyed import normal
 from palpate_sim.sensors import inductive as coil
-from palpate_sim.sensors.nir_physics import TABLE_REFLECTANCE, reflectance, saunderson
+from palpate_sim.sensors.nir_physics import TABLE_REFLECTANCE, reflectance, saunderson, substrate_reflectance
 from palpate_sim.sensors.spectrum import END_NM, EXTENDED_NM, SCAN_NUMBERS, WAVELENGTH_NM, scan, true_wavelength
 
 OPTICS = (
@@ -37,7 +37,7 @@ _TABLE = np.array([TABLE_REFLECTANCE])
 
 def spectrum(
     spot: Any, devices: Any, standoff_m: Array, tilt_rad: Array, keys: Array, config: FeatureConfig = DEFAULT,
-    table: Array | None = None,
+    table: Array | None = None, internal: Array | None = None,
 ) -> Features:  # fmt: skip
     """One spectrum of each spot, as features.
 
@@ -49,17 +49,19 @@ def spectrum(
         keys: (n,) int64, specific to seed, part and probe.
         config: grid of the model.
         table: (n,) bool, the fibre sees the grey table instead of the spot; None: nowhere.
+        internal: (n, C) `body_spectrum(spot, devices, config)`, which belongs to a part, if it is known.
     """
     xp = namespace(keys)
     count = keys.shape[0]
     if count <= ROWS or xp is not np:
-        return _features(spot, devices, standoff_m, tilt_rad, keys, config, table)
+        return _features(spot, devices, standoff_m, tilt_rad, keys, config, table, internal)
     pieces = []
     for start in range(0, count, ROWS):
         rows = slice(start, start + ROWS)
         seen, device = _view(spot, OPTICS, COVERS, rows), _view(devices, SPECTROMETER, (), rows)
         beside = None if table is None else table[rows]
-        pieces.append(_features(seen, device, standoff_m[rows], tilt_rad[rows], keys[rows], config, beside))
+        body = None if internal is None else internal[rows]
+        pieces.append(_features(seen, device, standoff_m[rows], tilt_rad[rows], keys[rows], config, beside, body))
     return Features(np.concatenate([p.values for p in pieces]), np.concatenate([p.reliability for p in pieces]))
 
 
@@ -75,15 +77,14 @@ def _view(batch: Any, names: tuple[str, ...], optional: tuple[str, ...], rows: s
 
 def _features(
     spot: Any, devices: Any, standoff_m: Array, tilt_rad: Array, keys: Array, config: FeatureConfig,
-    table: Array | None = None,
+    table: Array | None = None, internal: Array | None = None,
 ) -> Features:  # fmt: skip
     xp = namespace(keys)
-    extended = config.wavelength_stop_nm > END_NM
-    channels = len(EXTENDED_NM) if extended else len(WAVELENGTH_NM)
+    extended, channels = config.wavelength_stop_nm > END_NM, _channels(config)
     numbers = normal(keys, "spectrum", (channels + SCAN_NUMBERS,))
     wavelength = true_wavelength(devices, channels, spot.base_reflectance)
-    seen = reflectance(spot, wavelength, tilt_rad)
-    if table is not None and bool(xp.any(table)):
+    seen = reflectance(spot, wavelength, tilt_rad, internal)
+    if table is not None and some(table):
         seen = xp.where(table[:, None], saunderson(constant(_TABLE, seen)), seen)
     reported = scan(seen, devices, standoff_m, tilt_rad, numbers).reflectance
     index, share, covered = _plan(config, channels)
@@ -100,6 +101,15 @@ def _features(
     if extended:
         reliability = xp.where(xp.isnan(levels[:, 0]), 0.0, reliability)
     return Features(xp.concat([levels, values], axis=1), reliability)
+
+
+def body_spectrum(parts: Any, devices: Any, config: FeatureConfig = DEFAULT) -> Array:
+    """(n, C) what the bodies of n parts reflect inside at the channels of their spectrometers."""
+    return substrate_reflectance(parts, true_wavelength(devices, _channels(config), parts.base_reflectance))
+
+
+def _channels(config: FeatureConfig) -> int:
+    return len(EXTENDED_NM) if config.wavelength_stop_nm > END_NM else len(WAVELENGTH_NM)
 
 
 @lru_cache(maxsize=8)

@@ -212,7 +212,9 @@ def dirt_reflectance(wavelength_nm: Array) -> Array:
     return kubelka_munk(kubelka_munk_inverse(base) + DIRT_BAND_STRENGTH * bands)
 
 
-def reflectance(batch: Any, wavelength_nm: Array, angle_rad: Array | float = 0.0) -> Array:
+def reflectance(
+    batch: Any, wavelength_nm: Array, angle_rad: Array | float = 0.0, internal: Array | None = None
+) -> Array:
     """(N, C) noiseless reflectance over a white tile at true wavelengths, before geometry and device.
 
     Args:
@@ -220,9 +222,10 @@ def reflectance(batch: Any, wavelength_nm: Array, angle_rad: Array | float = 0.0
             coat intact, its film everywhere, and without label and dirt.
         wavelength_nm: (C,) or (N, C).
         angle_rad: tilt of the fibre against the normal, one or (N,).
+        internal: `substrate_reflectance(batch, wavelength_nm)` if it is known: it does not depend on the spot.
     """
     xp = namespace(batch.base_reflectance)
-    internal = substrate_reflectance(batch, wavelength_nm)
+    internal = substrate_reflectance(batch, wavelength_nm) if internal is None else internal
     angle = constant(angle_rad, batch.base_reflectance)
     square = xp.exp(-((angle / MIRROR_RAD) ** 2))  # 1 when the fibre is square to the surface
     gloss = _bare(batch, "gloss")
