@@ -126,7 +126,8 @@ def test_features_are_those_of_the_raw_windows(geometry, monkeypatch, primitive,
     for k in columns:
         a, b, name = raw_values[:, :, k], values[:, :, k], tactile.NAMES[k]
         # the Hertz constant is noise on hard parts; on the thinnest walls the tool's own inertia makes one
-        allowed = 0.18 if "hertz" in name else 0.08
+        # and whether the jump at the touch leaves four rows of low force is a matter of a millisecond
+        allowed = 0.18 if "hertz" in name else 0.12 if "low" in name else 0.08
         assert np.isnan(a).mean() == pytest.approx(np.isnan(b).mean(), abs=allowed), name
         both = (np.isfinite(a).sum(axis=0) >= 4) & (np.isfinite(b).sum(axis=0) >= 4)
         if both.sum() < 10:
