@@ -127,7 +127,7 @@ def test_torch_gives_the_same():
     rng = np.random.default_rng(4)
     part = SeenPart(rng.uniform(0, 1, (200, 8, 8, len(CHANNELS))), rng.uniform(0.02, 0.1, (200, 3)))
     actions = rng.uniform(-1, 1, (200, 7))
-    there = decode(torch.asarray(actions), SeenPart(*(torch.asarray(a) for a in part)))
+    there = decode(torch.asarray(actions), SeenPart(*(torch.asarray(a) for a in part[:2])))
     for mine, theirs in zip(decode(actions, part), there, strict=True):
         np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-6, atol=1e-9)
 

@@ -111,6 +111,12 @@ def test_an_action_means_the_same_place(both):
     assert np.mean(apart < 0.004) > 0.75  # seldom another cell of the seen map is a little better
 
 
+def test_pads_and_scraper_come_down_flat_on_level_tops(both):
+    for run in both.runs:
+        for name in ("dwell_hot", "wipe", "scratch"):
+            assert run.asked[step(name)].normal == (0.0, 0.0, 1.0), name
+
+
 def test_metrics_have_intervals(both):
     metrics = metrics_of(both)
     assert set(STEPS_HERE) < set(STEPS)

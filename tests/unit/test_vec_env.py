@@ -10,6 +10,7 @@ import pytest
 from flat_library import flat_library
 
 from palpate_agents.errors import CellError, ConfigError
+from palpate_agents.probing.decoder import LOOK_ABOVE
 from palpate_sim.env import ENV_ID, ProbeEnv, register
 from palpate_sim.episodes import BeliefUpdate, EpisodeSettings
 from palpate_sim.vec_env import NUMBERS, ProbeVectorEnv
@@ -88,7 +89,8 @@ def test_worker_numbers_change_nothing_in_double_precision():
     try:
         local.reset()
         shared.reset()
-        exact = np.random.default_rng(5).uniform(-1, 1, (4, 7)) * (1.0 - 1e-9)
+        exact = np.random.default_rng(5).uniform(-1, 1, (4, 7))
+        exact[:, 2] = LOOK_ABOVE + 1e-9  # a look, or not, after rounding
         here, there = local.step(exact)[0], shared.step(exact)[0]
         for name, values in here.items():
             np.testing.assert_array_equal(values, there[name], err_msg=name)

@@ -37,10 +37,12 @@ class SeenPart(NamedTuple):
     Attributes:
         surface: (n, 8, 8, C) maps, `surface_map.CHANNELS`.
         extent_m: (n, 3) length, width, height of the seen box.
+        ground: (n, 8, 8) `level_ground` of both, if it is known.
     """
 
     surface: Array
     extent_m: Array
+    ground: Array | None = None
 
 
 def spot_quality(part: SeenPart, half_m: Array, way_m: Array | None = None) -> Array:
@@ -52,31 +54,37 @@ def spot_quality(part: SeenPart, half_m: Array, way_m: Array | None = None) -> A
         way_m: (n, 2) of a slide around the cell along length and width, m; None: no slide.
     """
     xp = namespace(part.extent_m)
-    extent = part.extent_m
-    values = part.surface if xp is np else xp.astype(part.surface, extent.dtype)
-    seen = values[..., _VALID]
-    height = values[..., _HEIGHT] * extent[:, 2, None, None]
-    near, apart = _constant(xp, 0, extent), _constant(xp, 1, extent)
-    around = xp.matmul(near, xp.matmul(seen, near))
-    mean = xp.matmul(near, xp.matmul(seen * height, near)) / (around + 1e-6)
-    square = ((height - mean) * (1.0 / STEP_M)) ** 2
-    good = limited((seen - SEEN[0]) * (1.0 / (SEEN[1] - SEEN[0])), 0.0, 1.0) / (1.0 + square * square)
-    reach = half_m[:, None] + (0.0 if way_m is None else 0.5 * way_m)
-    cell = (1.0 / CELLS) * extent[:, :2]
-    over = (reach + 0.5 * cell)[..., None, None] - apart * cell[..., None, None]
-    most = xp.minimum(2.0 * reach, cell)[..., None, None]
-    share = xp.minimum(limited(over, 0.0, math.inf), most) / (2.0 * reach)[..., None, None]
+    extent, apart = part.extent_m, _constant(xp, 1, part.extent_m)
+    good = level_ground(part.surface, extent) if part.ground is None else part.ground
+    reach = half_m[:, None] if way_m is None else half_m[:, None] + 0.5 * way_m
+    # of the tool's way, 2 reach long, that lies over each cell
+    cells = ((0.5 / CELLS) * extent[:, :2] / reach)[..., None, None]
+    share = limited(0.5 + cells * (0.5 - apart), 0.0, 1.0)
+    share = xp.minimum(share, cells)
     return good * xp.matmul(xp.matmul(share[:, 0], good), share[:, 1])
 
 
-def snapped(part: SeenPart, asked_m: Array, half_m: Array, way_m: Array) -> Array:
+def level_ground(surface: Array, extent_m: Array) -> Array:
+    """(n, 8, 8) how far each cell was seen and lies as high as its neighbours, 0..1; arguments as of `SeenPart`."""
+    xp = namespace(extent_m)
+    values = surface if xp is np else xp.astype(surface, extent_m.dtype)
+    seen = values[..., _VALID]
+    height = values[..., _HEIGHT] * extent_m[:, 2, None, None]
+    near = _constant(xp, 0, extent_m)
+    around = xp.matmul(near, xp.matmul(seen, near))
+    mean = xp.matmul(near, xp.matmul(seen * height, near)) / (around + 1e-6)
+    square = ((height - mean) * (1.0 / STEP_M)) ** 2
+    return limited((seen - SEEN[0]) * (1.0 / (SEEN[1] - SEEN[0])), 0.0, 1.0) / (1.0 + square * square)
+
+
+def snapped(part: SeenPart, asked_m: Array, half_m: Array, way_m: Array | None) -> Array:
     """(n, 2) where the tool touches down: the start of the way around the best cell near the asked point.
 
     Args:
         part: n parts as seen.
         asked_m: (n, 2) middle of the way, seen frame.
         half_m: (n,) half of the tool's width.
-        way_m: (n, 2) along length and width.
+        way_m: (n, 2) along length and width; None: no slide.
     """
     xp = namespace(part.extent_m)
     extent = part.extent_m[:, :2]
@@ -90,9 +98,9 @@ def snapped(part: SeenPart, asked_m: Array, half_m: Array, way_m: Array) -> Arra
     middle = _constant(xp, 3, extent)[best] * cell
     slack = INSIDE * cell
     point = xp.minimum(xp.maximum(asked_m, middle - slack), middle + slack)
-    sliding = way_m > 0.0
-    if not (np.count_nonzero(sliding) if xp is np else xp.any(sliding)):
+    if way_m is None:
         return point
+    sliding = way_m > 0.0
     room = limited(0.5 * (extent - way_m) - (half_m + EDGE_M)[:, None], 0.0, math.inf)
     point = xp.where(sliding, xp.minimum(xp.maximum(point, -room), room), point)
     return point - 0.5 * way_m

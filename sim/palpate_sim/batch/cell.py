@@ -7,7 +7,7 @@ alone gives the same as among a thousand.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,18 @@ from palpate_agents.encoders.features import feature_names
 from palpate_agents.encoders.visual import features_of_view
 from palpate_agents.observation import Modality, Outcome, Primitive
 from palpate_agents.probing.decoder import GoalArrays, SeenPart
+from palpate_agents.probing.spot_quality import level_ground
 from palpate_sim.backend import some
 from palpate_sim.batch import heat, light, touch
 from palpate_sim.batch.checks import check_given, check_goals, check_mask, seeds_of, whole_number
 from palpate_sim.batch.config import BatchConfig
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.pad_memory import PadMemory
+from palpate_sim.batch.results import ProbeResult
 from palpate_sim.batch.sizes import seen_size
 from palpate_sim.batch.targets import base_places, part_frame, seen_axis, targets, way_of
 from palpate_sim.batch.timing import LOOK_STILL_S, ArmState, Spent, probe_seconds
-from palpate_sim.batch.vision import SeenGrid, seen_grid, surface_view
+from palpate_sim.batch.vision import SeenGrid, seen_grid, surface_means, surface_view
 from palpate_sim.batch.whole import Size, ThermalCamera, Warm, emissivity_of
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.keyed import combine, keys_of
@@ -52,24 +54,6 @@ WAY_PLACES = 5
 """Along a slide at which the surface is looked at."""
 MARK_M, MARK_M2 = 50e-6, 90e-6
 """Damage 1: a mark so deep, or so much coat or label taken off (a scratch of 15 mm)."""
-
-
-class ProbeResult(NamedTuple):
-    """What a probe of n cells gave.
-
-    Attributes:
-        primitive: (n,) int64.
-        features: modality -> columns of `feature_names`, NaN where not measured, and reliability.
-        seconds: (n,) that it took; damage: (n,) 1 is a full scratch; max_force_n: (n,).
-        outcome: (n,) int64 of `Outcome`.
-    """
-
-    primitive: NDArray[np.int64]
-    features: dict[Modality, Features]
-    seconds: Floats
-    damage: Floats
-    max_force_n: Floats
-    outcome: NDArray[np.int64]
 
 
 class BatchedCell:
@@ -107,7 +91,7 @@ class BatchedCell:
         self.config = config or BatchConfig()
         self.library = library or PartLibrary.load_or_build()
         self.names = feature_names(self.config.features)
-        self._widths = [len(names) for names in self.names.values()]
+        self._widths = {modality: len(names) for modality, names in self.names.items()}
         self._all = np.arange(cells)
         self.episode = np.zeros(cells, np.int64)
         self.reseed(seed)
@@ -116,7 +100,8 @@ class BatchedCell:
         self.elapsed_s = np.zeros(cells)
         self.held = np.zeros(cells, bool)
         self.key = self._cell_keys.copy()
-        self._stale = np.ones(cells, bool)
+        self._stale, self._covered = np.ones(cells, bool), np.zeros(cells, bool)
+        self._means = np.zeros((cells, 6, 64), np.float32)
         self._lit, self._body = np.zeros(cells, bool), np.zeros((cells, 0))  # spectra of bodies that are known
         self._emissivity, self._spread = np.ones(cells), np.zeros(cells)
         self.ambient_c = np.zeros(cells)
@@ -127,12 +112,13 @@ class BatchedCell:
         self.extent_m = self.rows.seen_extent_m.copy()
         self.volume_m3 = self.rows.seen_volume_m3.copy()
         self.view = np.zeros((cells, 8, 8, 8), np.float32)
+        self._ground = np.zeros((cells, 8, 8))
         self.overview = self._fresh(slice(None))
 
     @property
     def seen(self) -> SeenPart:
         """What the decoder needs."""
-        return SeenPart(self.view, self.extent_m)
+        return SeenPart(self.view, self.extent_m, self._ground)
 
     def reseed(self, seed: int | list[int]) -> None:
         """Begin anew with another seed, or one for each cell; `reset` lays in its first parts.
@@ -170,7 +156,7 @@ class BatchedCell:
         check_given("parts", parts, len(places))
         check_given("devices", devices, len(places))
         if len(places) == 0:
-            return self._nothing(np.full(self.cells, int(Primitive.LOOK)))
+            return ProbeResult.empty(np.full(self.cells, _LOOK), self._widths)
         self.episode[index] += 1
         drawn = self._drawn(places, parts, devices)
         if isinstance(index, slice):
@@ -203,25 +189,19 @@ class BatchedCell:
         self.probes[index] = 0
         self.held[index] = False
         self._stale[index], self._lit[index] = True, False
+        parts = self.parts
+        layers = parts.coat_um + parts.label_um + parts.film_um + parts.dirt_level
+        self._covered[index] = layers[index] > 0.0
         for mine, fresh in zip(self._memory, PadMemory.fresh(count), strict=True):
             mine[index] = fresh
         for own, home in zip(self._arm, ArmState.home(count), strict=True):
             own[index] = home
-        result = self._nothing(np.full(self.cells, int(Primitive.LOOK)))
+        result = ProbeResult.empty(np.full(self.cells, _LOOK), self._widths)
         keys = combine(self.key[index], "overview")
         self._pictures(result, index, keys)
         result.seconds[index] = LOOK_STILL_S
         self.elapsed_s[index] = LOOK_STILL_S
         return result
-
-    def _nothing(self, primitive: NDArray[np.int64]) -> ProbeResult:
-        n, place, features = self.cells, 0, {}
-        blank = np.full((n, sum(self._widths)), np.nan)
-        numbers = np.zeros((len(self.names) + 3, n))
-        for k, (modality, width) in enumerate(zip(self.names, self._widths, strict=True)):
-            features[modality] = Features(blank[:, place : place + width], numbers[k])
-            place += width
-        return ProbeResult(primitive, features, *numbers[-3:], np.zeros(n, np.int64))
 
     def probe(self, goals: GoalArrays) -> ProbeResult:
         """Probe the part of every cell.
@@ -235,7 +215,7 @@ class BatchedCell:
         check_goals(goals, self.cells)
         kind = goals.primitive
         counts = np.bincount(kind, minlength=9)
-        result = self._nothing(kind)
+        result = ProbeResult.empty(kind, self._widths)
         keys = combine(self.key, self.probes)
         uv = part_frame(self.rows, self._axis, goals.point_m)
         goals, target = targets(goals, uv, self._axis, self.rows, self.parts.dimensions_m)
@@ -300,7 +280,7 @@ class BatchedCell:
         seen = light.spectrum(
             spot, devices, standoff, tilt, keys[index], self.config.features, table, self._body[index]
         )
-        _store(result, Modality.SPECTRAL, index, seen)
+        result.store(Modality.SPECTRAL, index, seen)
 
     def _one(
         self, kind: Primitive, index: Rows, goals: GoalArrays, spots: PartBatch, uv: Floats, spent: Spent,
@@ -323,10 +303,11 @@ class BatchedCell:
             after = np.maximum(spent.total_s[index] - spent.before_s[index] - goals.dwell_s, 0.0)
             for mine, new in zip(self._memory, memory.after(after), strict=True):
                 mine[index] = new
-            _store(result, Modality.THERMAL, index, felt)
+            result.store(Modality.THERMAL, index, felt)
             result.max_force_n[index] = goals.force_n
             # The arm has gone home: the last picture shows the part again, in the box that is known.
-            self.view[index] = self._surface(index, self.extent_m[index, 2], combine(keys, "after"))
+            view = self._surface(index, self.extent_m[index, 2], combine(keys, "after"))
+            self.view[index], self._ground[index] = view, level_ground(view, self.extent_m[index])
         else:
             self._felt(result, index, self._touch(kind, spot, devices, goals, keys, index, uv[index]), uv)
 
@@ -353,7 +334,7 @@ class BatchedCell:
         return self.parts.rows(index), self.maps.rows(index)
 
     def _felt(self, result: ProbeResult, index: Rows, felt: TouchResult, uv: Floats) -> None:
-        _store(result, Modality.TACTILE, index, felt.features)
+        result.store(Modality.TACTILE, index, felt.features)
         result.max_force_n[index] = felt.max_force_n
         result.outcome[index] = felt.outcome
         depth = felt.dent_m
@@ -381,7 +362,7 @@ class BatchedCell:
         lost = np.add.reduce(before - after.coat - after.label, axis=(1, 2)) * cell
         result.damage[index] += np.minimum(mark_m / MARK_M, 1.0) + np.maximum(lost, 0.0) / MARK_M2
         self.maps.assign(index, after)
-        self._stale[index] = True
+        self._stale[index] |= self._covered[index]
 
     def _pictures(self, result: ProbeResult, index: Rows, keys: NDArray[np.int64]) -> None:
         """Camera and thermal camera."""
@@ -389,12 +370,9 @@ class BatchedCell:
         extent, volume = seen_size(size, self.parts.transparency[index], keys)
         view = self._surface(index, extent[:, 2], keys)
         self.view[index], self.extent_m[index], self.volume_m3[index] = view, extent, volume
+        self._ground[index] = level_ground(view, extent)
         looks = features_of_view(view.astype(np.float64), extent, volume)
-        _store(result, Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
-        stale = self._all[index][self._stale[index]]
-        if len(stale):
-            found = emissivity_of(*self._bare(stale))
-            (self._emissivity[stale], self._spread[stale]), self._stale[stale] = found, False
+        result.store(Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
         parts = Warm(
             self.parts.temperature_c[index], self._emissivity[index], self._spread[index],
             self.parts.dimensions_m[index], self.parts.effusivity_w_s05_m2k[index],
@@ -402,17 +380,19 @@ class BatchedCell:
         )  # fmt: skip
         memory = PadMemory(*(array[index] for array in self._memory)) if some(self._memory.heat_j_m2) else None
         warmth = heat.look(parts, ThermalCamera(self.devices.netd_k[index]), self.ambient_c[index], keys, memory)
-        _store(result, Modality.THERMAL, index, warmth)
+        result.store(Modality.THERMAL, index, warmth)
 
     def _surface(self, index: Rows, height_m: Floats, keys: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, 8, 8, C) surface as a picture shows it."""
-        whole = isinstance(index, slice)
-        grid, maps = (self._grid, self.maps) if whole else (self._grid.rows(index), self.maps.rows(index))
+        stale = self._all[index][self._stale[index]]
+        if len(stale):
+            parts, maps = self._bare(stale)
+            grid = self._grid if len(stale) == self.cells else self._grid.rows(stale)
+            self._means[stale] = surface_means(maps, grid)
+            (self._emissivity[stale], self._spread[stale]), self._stale[stale] = emissivity_of(parts, maps), False
+        cells = self._grid if isinstance(index, slice) else self._grid.cells(index)
         size = Size(self.rows.seen_extent_m[index], self.rows.seen_volume_m3[index])
-        view: NDArray[np.float32] = surface_view(self.parts, maps, size, self.devices, keys, grid, height_m)
+        view: NDArray[np.float32] = surface_view(
+            self.parts, self.maps, size, self.devices, keys, cells, height_m, self._means[index]
+        )
         return view
-
-
-def _store(result: ProbeResult, modality: Modality, index: Rows, features: Features) -> None:
-    mine = result.features[modality]
-    mine.values[index], mine.reliability[index] = features.values, features.reliability

@@ -131,7 +131,8 @@ def targets(
     if heights.shape[1] > 1:
         rise = heights - height[:, None]
         free = (rise < CLIMB_M) & (rise > -LIMITS.press_depth_m)  # False beside the part
-        done = (np.add.reduce(np.multiply.accumulate(free, axis=1, dtype=np.int64), axis=1) - 1.0) / (TRACK_POINTS - 1.0)
+        passed = np.add.reduce(np.multiply.accumulate(free, axis=1, dtype=np.int64), axis=1)
+        done = (passed - 1.0) / (TRACK_POINTS - 1.0)
         lost = slides & (done < MIN_TRACK) & (outcome == 0)
         outcome = np.where(lost, _NO_CONTACT, outcome)
         goals = goals._replace(slide_m=np.where(slides, goals.slide_m * np.maximum(done, 0.0), 0.0))

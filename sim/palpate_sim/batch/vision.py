@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,6 +65,26 @@ SMEAR_M = 1e-3
 """What lies so little outside of the part's own box still shows it: the outline is rough by a pixel."""
 
 
+class PictureGrid(NamedTuple):
+    """What of `SeenGrid` a picture needs beside `surface_means`."""
+
+    counted: Array
+    root: Array
+    contrast: Array
+    kept: Array
+    edge: Array
+    grey: Array
+    seen: Array
+    grain: Array
+    lattice: Array
+    height: Array
+    height_noise: Array
+
+    def cells(self, index: Any) -> PictureGrid:
+        """Some rows."""
+        return PictureGrid(*(values[index] for values in self))
+
+
 @dataclass(frozen=True, eq=False)
 class SeenGrid:
     """What of n parts and their cameras does not change with the surface; F = 4 x 64 fine places, 4 of each cell.
@@ -116,6 +136,10 @@ class SeenGrid:
     def rows(self, index: Any) -> SeenGrid:
         """Some of them; `index` is an array of numbers or booleans, or a slice."""
         return SeenGrid(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def cells(self, index: Any) -> PictureGrid:
+        """Some of them, with what one picture needs once `surface_means` is known: a tenth of the memory."""
+        return PictureGrid(*(getattr(self, name)[index] for name in PictureGrid._fields))
 
     def assign(self, index: Any, other: SeenGrid) -> None:
         """Overwrite the rows `index` in place."""
@@ -277,8 +301,8 @@ def _bracket_m(extent: Array, y: Array, step: Array) -> Array:
 
 
 def surface_view(
-    batch: Any, maps: SurfaceMaps, rows: Any, devices: Any, keys: Array, grid: SeenGrid | None = None,
-    seen_height_m: Array | None = None,
+    batch: Any, maps: SurfaceMaps, rows: Any, devices: Any, keys: Array,
+    grid: SeenGrid | PictureGrid | None = None, seen_height_m: Array | None = None, means: Array | None = None,
 ) -> Array:  # fmt: skip
     """Surface maps of n parts as one picture of each would give them.
 
@@ -291,23 +315,21 @@ def surface_view(
         grid: `seen_grid(batch, rows, devices)`, if it is known; of the other arguments only `maps` is then looked at.
         seen_height_m: (n,) height of the seen box in this look (`sizes.seen_size`), with which heights are compared;
             None: without error. Needs `rows`.
+        means: (n, 6, 64) `surface_means(maps, grid)`, if they are known; needs `grid`, and only `rows` then.
 
     Returns:
         (n, 8, 8, C) float32 in the order of `surface_map.CHANNELS`.
     """
     n = keys.shape[0]
+    if grid is None:
+        grid = seen_grid(batch, rows, devices)
+    if means is None:
+        means = surface_means(maps, grid)
     if n > BLOCK:
-        views = []
-        for k in _blocks(n):
-            if grid is None:
-                views.append(surface_view(batch.rows(k), maps.rows(k), rows.rows(k), devices.rows(k), keys[k]))
-            else:
-                views.append(surface_view(batch, maps.rows(k), rows, devices, keys[k], grid.rows(k)))
+        views = [_with_noise(grid.cells(k), means[k], keys[k]) for k in _blocks(n)]
         view = namespace(keys).concat(views, axis=0)
     else:
-        if grid is None:
-            grid = seen_grid(batch, rows, devices)
-        view = _view(namespace(keys), grid, [maps.coat, maps.label, maps.film_um, maps.dirt], keys)
+        view = _with_noise(grid, means, keys)
     if seen_height_m is not None:
         error = COMMON_HEIGHT * (mean_size(rows)[:, 2] / seen_height_m - 1.0)
         view[..., -1] *= 1.0 + _single(namespace(keys), error)[:, None, None]
@@ -318,7 +340,19 @@ def _blocks(n: int) -> list[slice]:
     return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
 
 
-def _view(xp: Any, grid: SeenGrid, covers: list[Array], keys: Array) -> Array:
+def surface_means(maps: SurfaceMaps, grid: SeenGrid) -> Array:
+    """(n, 6, 64) means over the cells of red, green, blue, squared lightness, chance of holes and share of bare body.
+
+    They belong to the surface: pictures of the same one differ by their noise alone.
+
+    Args:
+        maps: surfaces of n parts.
+        grid: of the same parts.
+    """
+    xp = namespace(grid.shade)
+    if len(grid) > BLOCK:
+        return xp.concat([surface_means(maps.rows(k), grid.rows(k)) for k in _blocks(len(grid))], axis=0)
+    covers = (maps.coat, maps.label, maps.film_um, maps.dirt)
     flat = _flat(xp, grid.index)
     coat, label, film_um, dirt = (_single(xp, xp.reshape(cover, (-1,))[flat]) for cover in covers)
     shares = layer_shares(coat, label, dirt)
@@ -329,14 +363,13 @@ def _view(xp: Any, grid: SeenGrid, covers: list[Array], keys: Array) -> Array:
     luminance = xp.matmul(_row(xp, LUMINANCE, colours), colours)[:, 0]
     chance = hole_share(luminance, gloss, clear)
     colours = colours * grid.shade[:, None, :]
-    if xp.any(grid.clear > 0.0):
+    if some(grid.clear):
         colours = colours + (CLEAR_SHARE * clear)[:, None, :] * (_row(xp, TABLE_RGB, colours)[..., None] - colours)
     colours = (colours + highlight(grid.lamp_m, grid.x_m, grid.y_m, gloss)[:, None, :]) * grid.camera
     colours = xp.minimum(colours, grid.limit)
     light = xp.matmul(_row(xp, LUMA, colours), colours)
     stacked = xp.concat((colours, light * light, chance[:, None, :], shares[0][:, None, :]), axis=1)
-    pooled = _pooled(xp, stacked * grid.visible[:, None, :]) * grid.scale[:, None, :]
-    return _with_noise(xp, grid, pooled, coarse_normals(keys, "vision", COUNT))
+    return _pooled(xp, stacked * grid.visible[:, None, :]) * grid.scale[:, None, :]
 
 
 def _below(x: Array) -> Array:
@@ -346,8 +379,9 @@ def _below(x: Array) -> Array:
     return 1.0 / (1.0 + xp.exp(bounded * (-1.5976 - 0.07056 * bounded * bounded)))
 
 
-def _with_noise(xp: Any, grid: SeenGrid, pooled: Array, noise: tuple[Array, ...]) -> Array:
-    """The map from its cells' means (n, 6, 64) of red, green, blue, squared lightness, hole chance and bare share."""
+def _with_noise(grid: SeenGrid | PictureGrid, pooled: Array, keys: Array) -> Array:
+    """The map from its cells' means (n, 6, 64)."""
+    xp, noise = namespace(keys), coarse_normals(keys, "vision", COUNT)
     colours, counted, root = pooled[:, :3], grid.counted, grid.root
     present = root > 0.0
     light = xp.matmul(_row(xp, LUMA, colours), colours)[:, 0]

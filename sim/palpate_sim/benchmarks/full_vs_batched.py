@@ -50,7 +50,8 @@ class Compared:
 
     Attributes:
         parts: (P,) of them.
-        full: modality -> (P, S, F); middle, noise: of the batched cells, (P, S, F); spread: (S, F) between parts.
+        full: modality -> (P, S, F); middle, noise: of the batched cells, (P, S, F), NaN
+            in `middle` where fewer than half of them have a value; spread: (S, F) between parts.
         outcome_full, outcome_batched, seconds_full, seconds_batched: (P, S).
         maps_full, maps_batched: name -> (P, S + 1, 16, 16).
         views: (P, S, 2, 8, 8, C) as seen by both before each probe, NaN where their frames differ.
@@ -123,7 +124,7 @@ def compared(runs: Sequence[PartRun], seed: int, library: PartLibrary | None = N
     return Compared(
         runs=tuple(runs),
         full={m: np.stack([np.stack([f[m] for f in run.features]) for run in runs]) for m in names},
-        middle=middle,
+        middle={m: np.where(np.isfinite(drawn[m]).mean(axis=2) < 0.5, np.nan, middle[m]) for m in names},
         noise={m: 0.5 * (high[m] - low[m]) for m in names},
         spread=spread,
         outcome_full=np.stack([run.outcome for run in runs]),

@@ -19,7 +19,7 @@ FILM_UM = 15.0
 """Where a film is this thick, 63 % of its effect on looks is there; below, a rough surface shows through. Assumed."""
 WET_DARKENING, WET_SMOOTHING = 0.25, 0.6
 """Share of light that a film keeps inside a rough surface (Lekner and Dorf 1988), and of roughness that it fills."""
-OPAQUE_WATER_UM = 20.0
+OPAQUE_WATER_UM = 1.0 / (2.0 * 0.064)
 """Water absorbs long-wave infrared within 10 to 20 um."""
 LUMA = (0.299, 0.587, 0.114)
 GLOSSY_BLACK_LUMINANCE = 0.12

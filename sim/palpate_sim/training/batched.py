@@ -1,7 +1,7 @@
 """Training data for perception from the batched cell: a hundred thousand parts in minutes.
 
 Every part is probed nine times as a curious agent would: an overview, then each primitive once in random order, at
-random places and with random settings; every third part is wiped or scratched and looked at again on the way. Features
+random places and with random settings; a third of the parts is wiped and a third scratched, and looked at again. Features
 are those of the full cell (`benchmarks.agreement` says how closely); parts that slip, touch or cannot be reached give
 what the batched cell gives for them.
 """
