@@ -75,7 +75,7 @@ def hertz_peak_force_n(mass_kg: Array | float, hertz: Array | float, speed_m_s: 
 def max_tap_speed(peak_force_n: float, modulus_pa: float = 2.5e9, poisson: float = 0.38) -> float:
     """Highest speed of a tap whose peak stays below a force on a solid of the given modulus, m/s.
 
-    A tap is over before any controller can react: it is limited beforehand. 10 N on ABS means about 0.043 m/s.
+    A tap is over before any controller can react: it is limited beforehand. 10 N on ABS means about 0.042 m/s.
 
     Args:
         peak_force_n: largest peak force allowed, N.

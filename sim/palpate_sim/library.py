@@ -214,6 +214,9 @@ def library_hash() -> str:
         "clearance.py",
         "planning.py",
         "scene.py",
+        "rendering.py",
+        "kinematics.py",
+        "arm.py",
         "library_build.py",
     ):
         digest.update((folder / name).read_bytes())

@@ -54,7 +54,7 @@ class MotionLimits:
         press_share: share of the force limit that a press goes to; a second share is left for control and noise.
         press_rate_n_s: how fast force is built up; press_depth_m: how deep at most; tip_gap_m: and so far from where
         another tip would touch.
-        tap_speed_m_s, tap_speed_max_m_s: default and limit (10 N peak on ABS at 0.043 m/s).
+        tap_speed_m_s, tap_speed_max_m_s: default and limit (10 N peak on ABS at 0.042 m/s).
         slide_force_n, slide_m, slide_speed_m_s: normal force, distance and speed of a slide; wipe_force_n,
         scratch_force_n: of a wipe and a scratch; slide_share: share of the force limit that they may go to, the rest is
         for friction.

@@ -126,11 +126,12 @@ def test_wipe_dries(library):
 
 
 def test_damage_is_never_negative(library):
-    """What a second scratch finds bare already is no gain, whatever rounding says."""
-    cell = BatchedCell(256, 2, BatchConfig(condition="painted"), library)
-    for _ in range(8):
-        done = probe(cell, Primitive.SCRATCH, (0.001, 0.0), slide_m=0.02, force_n=6.0)
-        assert (done.damage >= 0.0).all()
+    """Scrapes of what is half bare and half labelled: rounding is no gain."""
+    cell, rng = BatchedCell(64, 2, BatchConfig(condition="clean"), library), np.random.default_rng(0)
+    cell.maps.coat[:], cell.maps.label[:] = rng.uniform(0.0, 1.0, (2, *cell.maps.coat.shape))
+    result = probe(cell, Primitive.LOOK)
+    cell._changed(np.arange(64), cell.maps.copy(), np.zeros(64), result)
+    assert (result.damage >= 0.0).all()
 
 
 def test_held_part_cannot_be_touched(library):

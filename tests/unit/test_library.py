@@ -163,7 +163,7 @@ def test_rows_come_by_class_and_number(few):
 
 
 def test_parts_find_their_row():
-    batch = draw_parts(np.arange(1, 6), materials=["PUR-foam"] * 5)
+    batch = draw_parts(np.arange(1, 6), materials=["PUR-foam"] * 5, geometry_class="soft")
     some = PartLibrary.of(["soft"] * 5, batch.geometry_id.tolist())
     rows = some.rows_of(batch)
     assert len(rows) == 5

@@ -212,9 +212,7 @@ class BatchedCell:
         Raises:
             ConfigError: not one goal per cell, a primitive that a batched cell does not have, or senseless numbers.
         """
-        check_goals(goals, self.cells)
-        kind = goals.primitive
-        counts = np.bincount(kind, minlength=9)
+        kind, counts = goals.primitive, check_goals(goals, self.cells)
         result = ProbeResult.empty(kind, self._widths)
         keys = combine(self.key, self.probes)
         uv = part_frame(self.rows, self._axis, goals.point_m)

@@ -78,37 +78,49 @@ def number_range(name: str, given: Any, least: int, most: int) -> tuple[int, int
     return first, behind
 
 
-def check_goals(goals: GoalArrays, cells: int) -> None:
+def check_goals(goals: GoalArrays, cells: int) -> NDArray[np.int64]:
     """One goal per cell, of numbers that mean something.
+
+    Returns:
+        (9,) how many goals there are of each primitive.
 
     Raises:
         ConfigError: other lengths, an unknown primitive or pad, or a number that is not finite or is negative.
     """
+    # All numbers in one piece: a check of each array would take as long as the touch of a single cell.
+    first = (goals.primitive, goals.pad_index, *(getattr(goals, name) for name in _LENGTHS))
+    try:
+        numbers = np.concatenate((*first, goals.tilt_rad, goals.slide_angle_rad, goals.point_m.ravel()))
+    except ValueError:
+        numbers = np.empty(0)
+    if len(numbers) == (len(first) + 4) * cells and cells == len(goals.primitive):
+        never_negative, pads = numbers[: len(first) * cells], numbers[cells : 2 * cells]
+        if math.isfinite(numbers.sum()) and never_negative.min() >= 0.0 and pads.max() <= 1.0:
+            counts = np.bincount(goals.primitive, minlength=len(Primitive))
+            if len(counts) == len(Primitive) and not counts[Primitive.PLACE]:
+                return counts
+    raise ConfigError(_what_is_wrong(goals, cells))
+
+
+def _what_is_wrong(goals: GoalArrays, cells: int) -> str:
     for name, array in zip(goals._fields, goals, strict=True):
-        if array.shape[:1] != (cells,):
-            raise ConfigError(f"{len(array)} goals came for {cells} cells ({name}); give one per cell")
+        wanted = (cells, 2) if name == "point_m" else (cells,)
+        if array.shape != wanted:
+            return f"{len(array)} goals came for {cells} cells: {name} is {array.shape}; give one per cell, {wanted}"
     kind = goals.primitive
-    if kind.min() < 0 or kind.max() >= len(Primitive) or (kind == Primitive.PLACE).any():
-        if (kind == Primitive.PLACE).any():
-            raise ConfigError("a batched cell does not place parts; take `reset` for the next part")
-        strange = int(kind.min()) if kind.min() < 0 else int(kind.max())
-        raise ConfigError(f"there is no primitive {strange}; known are 0 to {len(Primitive) - 1}")
-    if goals.pad_index.min() < 0 or goals.pad_index.max() > 1:
-        raise ConfigError("a goal's pad_index is neither 0 nor 1; the tool has two pads")
-    # Two passes over all numbers at once: ten small checks would take longer than a touch.
-    lengths = np.concatenate([getattr(goals, name) for name in _LENGTHS])
-    free = np.concatenate((goals.point_m.ravel(), goals.tilt_rad, goals.slide_angle_rad))
-    if lengths.min() >= 0.0 and lengths.max() < math.inf and math.isfinite(float(np.abs(free).max())):
-        return
+    if kind.min() < 0 or kind.max() >= len(Primitive):
+        strange = int(kind.min() if kind.min() < 0 else kind.max())
+        return f"there is no primitive {strange}; known are 0 to {len(Primitive) - 1}"
+    if (kind == Primitive.PLACE).any():
+        return "a batched cell does not place parts; take `reset` for the next part"
     for name in (*_LENGTHS, "point_m", "tilt_rad", "slide_angle_rad"):
         values = np.asarray(getattr(goals, name), float).reshape(cells, -1)
         wrong = ~np.isfinite(values) | ((values < 0.0) & (name in _LENGTHS))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            least = "of at least 0 (0: the default)" if name in _LENGTHS else ""
-            raise ConfigError(
-                f"{name} of goal {row} is {values[row, column]:g}; it must be a finite number {least}".rstrip()
-            )
+            least = " of at least 0 (0: the default)" if name in _LENGTHS else ""
+            return f"{name} of goal {row} is {values[row, column]:g}; it must be a finite number{least}"
+    return "a goal's pad_index is neither 0 nor 1; the tool has two pads"
 
 
 def check_mask(mask: Any, cells: int) -> NDArray[np.bool_]:

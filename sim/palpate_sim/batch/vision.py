@@ -16,7 +16,7 @@ import numpy as np
 
 from palpate_agents.encoders.surface_map import CELLS, CHANNELS, HIGHLIGHT
 from palpate_sim.appearance import TEXTURES
-from palpate_sim.backend import Array, constant, limited, namespace
+from palpate_sim.backend import Array, constant, limited, namespace, some
 from palpate_sim.batch.noise import coarse_normals, coarse_quantile
 from palpate_sim.batch.sizes import mean_size
 from palpate_sim.cameras import COLOR_FOV_RAD, COLOR_SIZE

@@ -20,7 +20,7 @@ FILM_UM = 15.0
 WET_DARKENING, WET_SMOOTHING = 0.25, 0.6
 """Share of light that a film keeps inside a rough surface (Lekner and Dorf 1988), and of roughness that it fills."""
 OPAQUE_WATER_UM = 1.0 / (2.0 * 0.064)
-"""Water absorbs long-wave infrared within 10 to 20 um."""
+"""Film that absorbs all but 1/e of long-wave infrared on its way in and out (Hale and Querry 1973), um."""
 LUMA = (0.299, 0.587, 0.114)
 GLOSSY_BLACK_LUMINANCE = 0.12
 LUMINANCE = (0.2126, 0.7152, 0.0722)
