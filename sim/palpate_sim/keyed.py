@@ -86,11 +86,10 @@ def _combined_one(keys: np.ndarray, parts: tuple[Any, ...]) -> Array:
     """`combine` of one key, in whole numbers: a tenth of the time of eleven array operations."""
     key = keys.item()
     for place, part in enumerate(parts):
-        if not isinstance(part, str | int):
-            if part.shape != (1,):
-                return _combined(np.array([_wrapped(key)], np.int64), parts[place:])
-            part = int(part.item())
-        key = _mixed_whole((key + _mixed_number(part)) & _ALL_BITS)
+        if not isinstance(part, str | int) and part.shape != (1,):
+            return _combined(np.array([_wrapped(key)], np.int64), parts[place:])
+        number = part if isinstance(part, str | int) else int(part.item())
+        key = _mixed_whole((key + _mixed_number(number)) & _ALL_BITS)
     return np.array([_wrapped(key)], np.int64)
 
 

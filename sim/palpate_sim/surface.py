@@ -55,15 +55,16 @@ _BOTTLE, _CYLINDER, _TUBE = (SHAPES.index(name) for name in ("bottle", "cylinder
 
 
 def spot_batch(
-    batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *, optics: bool = True, radiation: bool = True,
-    stiffness: bool = True,
+    batch: PartBatch, maps: SurfaceMaps, uv_m: Any, radius_m: Any, *, optics: bool = True,
+    radiation: bool | None = None, stiffness: bool = True,
 ) -> PartBatch:  # fmt: skip
     """The parts as a sensor with a round footprint meets them.
 
     Adds (all (N,)): `coat_cover`, `label_cover`, `dirt_cover`, `film_cover` (shares 0..1 of the footprint, each by
     itself: `area_shares` has what is on top), `wall_factor`, `friction_factor`, `contact_resistance_m2k_w`.
     Overrides: `film_um` (mean thickness where the footprint is wet), `contact_conductance_w_m2k`, `emissivity`,
-    `gloss`, `transparency`, `rgb`, and what a ball feels through the layers: `indentation_modulus_pa`, `restitution`. What a part has not (`coat_um` 0, ...) is not met, whatever the maps say.
+    `gloss`, `transparency`, `rgb`, and what a ball feels through the layers: `indentation_modulus_pa`, `restitution`.
+    What a part has not (`coat_um` 0, ...) is not met, whatever the maps say.
 
     Args:
         batch: N parts, bare as drawn.
@@ -72,7 +73,7 @@ def spot_batch(
         radius_m: one or (N,), m; below a cell's size the maps are interpolated.
         optics: False leaves `gloss`, `transparency` and `rgb` as of the bare body, for what asks for the covers or only
             feels: a third of the time for a single part.
-        radiation: False leaves `emissivity` likewise.
+        radiation: False leaves `emissivity` likewise; None: as `optics`.
         stiffness: False leaves `indentation_modulus_pa` and `restitution` likewise.
 
     Raises:
@@ -80,18 +81,17 @@ def spot_batch(
     """
     same_length(batch, maps)
     uv, radius = points_uv(batch, uv_m, "uv_m"), amounts(batch, radius_m, "radius_m", "m")
-    xp = namespace(uv)
-    half = (0.5 - 0.5 / GRID) * batch.dimensions_m[:, :2]
-    at = xp.minimum(xp.maximum(uv, -half), half)
-    x, y = cell_centers_m(batch)
-    wide = (DISC_TO_HAT * radius)[:, None]
-    along = _hat(x - at[:, 0:1], xp.maximum(wide, batch.dimensions_m[:, 0:1] / GRID))
-    across = _hat(y - at[:, 1:2], xp.maximum(wide, batch.dimensions_m[:, 1:2] / GRID))
+    weights: list[Array] = []
 
     def mean(values: Array) -> Array:
-        return xp.matmul(xp.matmul(along[:, None, :], values), across[:, :, None])[:, 0, 0]
+        if not weights:
+            weights.extend(_hats(batch, uv, radius))
+        along, across = weights
+        return namespace(uv).matmul(namespace(uv).matmul(along, values), across)[:, 0, 0]
 
-    return _met(batch, maps, mean, wall_factor(batch, uv), optics, radiation, stiffness)
+    return _met(
+        batch, maps, mean, wall_factor(batch, uv), optics, optics if radiation is None else radiation, stiffness
+    )
 
 
 def whole_part(batch: PartBatch, maps: SurfaceMaps) -> PartBatch:
@@ -189,11 +189,22 @@ def _clamped(place: Array, half: Array, span: Array) -> Array:
     return (1.0 - (1.0 - unit((half - xp.abs(place)) / span)) ** 2) ** 2
 
 
+def _hats(batch: PartBatch, uv: Array, radius: Array) -> tuple[Array, Array]:
+    """(N, 1, 16) and (N, 16, 1) weights of the cells under a footprint along x and along y."""
+    xp = namespace(uv)
+    half = (0.5 - 0.5 / GRID) * batch.dimensions_m[:, :2]
+    at = xp.minimum(xp.maximum(uv, -half), half)
+    x, y = cell_centers_m(batch)
+    widest = xp.maximum((DISC_TO_HAT * radius)[:, None], batch.dimensions_m[:, :2] / GRID)
+    along, across = _hat(x - at[:, 0:1], widest[:, 0:1]), _hat(y - at[:, 1:2], widest[:, 1:2])
+    return along[:, None, :], across[:, :, None]
+
+
 def _hat(distance: Array, half: Array) -> Array:
     """Weights of cells at a distance, (N, 16), normalised; a hat as wide as one cell to each side interpolates."""
     xp = namespace(distance)
     weights = unit(1.0 - xp.abs(distance) / half)
-    return weights / xp.sum(weights, axis=1)[:, None]
+    return weights / weights.sum(axis=1)[:, None]
 
 
 def _anything(batch: PartBatch) -> bool:
@@ -234,9 +245,7 @@ def _met(
     )
 
 
-def _covers(
-    batch: PartBatch, maps: SurfaceMaps, mean: Any, none: Array
-) -> tuple[Array, Array, Array, Array, Array]:
+def _covers(batch: PartBatch, maps: SurfaceMaps, mean: Any, none: Array) -> tuple[Array, Array, Array, Array, Array]:
     """(N,) shares under coat, label, dirt and water, and the water's mean thickness there, um."""
 
     def cover(values: Array, amount: Array) -> Array:

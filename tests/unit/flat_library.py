@@ -1,9 +1,10 @@
-"""A part library without PyBullet: every part a flat block that is seen and reached everywhere but at its rim."""
+"""A part library without PyBullet: flat blocks that are seen and reached everywhere but at their rims; and goals."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from palpate_agents.probing.decoder import GoalArrays
 from palpate_sim.library import LibraryRows, PartLibrary, placement
 from palpate_sim.part_geometry import GEOMETRIES_PER_CLASS, GEOMETRY_CLASSES, geometry_of
 from palpate_sim.surface_maps import GRID
@@ -34,3 +35,14 @@ def flat_library() -> PartLibrary:
         graspable=extent[:, 1] < 0.078,
     )
     return PartLibrary(rows, {name: row for row, name in enumerate(names)})
+
+
+def goals_at(cell, primitive, point, **changes) -> GoalArrays:
+    """The same goal in every cell; what is not given is 0."""
+    n = cell.cells
+    zero = np.zeros(n)
+    goals = GoalArrays(
+        np.full(n, int(primitive)), np.broadcast_to(np.asarray(point, float), (n, 2)), zero, zero, zero, zero, zero,
+        zero, zero, np.zeros(n, np.int64),
+    )  # fmt: skip
+    return goals._replace(**{name: np.full(n, value) for name, value in changes.items()})

@@ -1,3 +1,6 @@
+import json
+from importlib.resources import files
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,3 +74,9 @@ def test_every_distribution_has_unit_and_source():
     for mix in rand.CONDITION_MIX.values():
         assert sum(mix.values()) == pytest.approx(1.0)
     assert sum(rand.LOT_VARIANCE.values()) == pytest.approx(1.0)
+
+
+def test_the_committed_model_was_trained_on_these_distributions():
+    """Frozen before models are trained: whoever changes a distribution trains anew and says why in docs/decisions.md."""
+    card = json.loads((files("palpate_agents") / "models" / "cell29" / "card.json").read_text())
+    assert card["training"]["data"]["randomisation_hash"] == rand.randomisation_hash()

@@ -53,20 +53,20 @@ def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
     """
     xp = np if isinstance(views, np.ndarray) else array_api_compat.array_namespace(views)
     n = views.shape[0]
-    cells = xp.moveaxis(xp.reshape(views, (n, -1, views.shape[-1])), -1, 0)
-    seen, red, green, blue, texture, highlight, hole, height = (cells[k] for k in range(8))
-    seen = xp.where(seen > SEEN, seen, 0.0 * seen)
-    weight = (seen / xp.clip(xp.sum(seen, axis=1), 1e-6, 64.0)[:, None])[:, :, None]
+    cells = xp.reshape(views, (n, -1, views.shape[-1]))
+    seen, red, green, blue, texture, highlight, hole, height = (cells[:, :, k] for k in range(8))
+    seen = seen * (seen > SEEN)
+    weight = (seen / _cut(seen.sum(axis=1), 1e-6, 64.0)[:, None])[:, :, None]
     light = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    base = 1.0 / xp.clip(light, 0.03, 1e9)
+    base = 1.0 / _cut(light, 0.03, 1e9)
     red_green, yellow_blue = (red - green) * base, (0.5 * (red + green) - blue) * base
     peak, low = xp.maximum(xp.maximum(red, green), blue), xp.minimum(xp.minimum(red, green), blue)
     chroma = xp.sqrt(red_green * red_green + yellow_blue * yellow_blue)
-    saturation = (peak - low) / xp.clip(peak, 0.03, 1e9)
-    dark = xp.clip((DARK - light) * 10.0 + 0.5, 0.0, 1.0)
+    saturation = (peak - low) / _cut(peak, 0.03, 1e9)
+    dark = _cut((DARK - light) * 10.0 + 0.5, 0.0, 1.0)
     rough = texture * base
-    values = xp.stack([light, red_green, yellow_blue, rough, height, red, green, blue, chroma, saturation, dark,
-                       highlight, hole], axis=1)  # fmt: skip
+    each = [light, red_green, yellow_blue, rough, height, red, green, blue, chroma, saturation, dark, highlight, hole]
+    values = xp.concat([row[:, None, :] for row in each], axis=1)
     mean = xp.matmul(values, weight)
     away = values[:, :5] - mean[:, :5]
     spread = xp.sqrt(xp.matmul(away * away, weight))[:, :, 0]
@@ -76,16 +76,16 @@ def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
     mean = mean[:, :, 0]
     unusual = xp.abs(values[:, :3] - middle[:, :3, None])
     difference = unusual[:, 0] + 0.5 * (unusual[:, 1] + unusual[:, 2]) * light
-    strange = xp.clip((difference - PATCH) * (1.0 / PATCH), 0.0, 1.0) * weight[:, :, 0]
-    patch = xp.sum(strange, axis=1)
-    patch_light = xp.sum(strange * (light - middle[:, 0:1]), axis=1) / xp.clip(patch, 0.02, 1.0)
+    strange = _cut((difference - PATCH) * (1.0 / PATCH), 0.0, 1.0) * weight[:, :, 0]
+    patch = strange.sum(axis=1)
+    patch_light = (strange * (light - middle[:, 0:1])).sum(axis=1) / _cut(patch, 0.02, 1.0)
     colour = mean[:, 5:8] - 1.0
     size = extent_m + 0.0 * mean[:, :3]
     volume = volume_m3 + 0.0 * patch
     found = [
         mean[:, 5:8],
         mean[:, 0:1],
-        xp.sqrt(xp.sum(colour * colour, axis=1))[:, None],
+        xp.sqrt((colour * colour).sum(axis=1))[:, None],
         mean[:, 1:3],
         mean[:, 8:10],
         ordered[:, 0, LOW][:, None],
@@ -103,12 +103,19 @@ def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
         xp.max(hole, axis=1)[:, None],
         mean[:, 4:5],
         spread[:, 4:5],
-        xp.mean(seen, axis=1)[:, None],
+        (seen.sum(axis=1) * (1.0 / seen.shape[1]))[:, None],
         size * 1e3,
-        xp.log10(xp.clip(volume * 1e9, 1.0, 1e15))[:, None],
-        (volume / xp.clip(xp.prod(size, axis=1), 1e-9, 1e9))[:, None],
+        xp.log10(_cut(volume * 1e9, 1.0, 1e15))[:, None],
+        (volume / _cut(size[:, 0] * size[:, 1] * size[:, 2], 1e-9, 1e9))[:, None],
     ]
     return xp.concat(found, axis=1)
+
+
+def _cut(values: Array, low: float, high: float) -> Array:
+    """Values cut to low..high; NumPy's own `clip` takes ten times as long on a single part."""
+    if isinstance(values, np.ndarray):
+        return np.minimum(np.maximum(values, low), high)
+    return array_api_compat.array_namespace(values).clip(values, low, high)
 
 
 def extract_visual(execution: ProbeExecution, windows: ProbeWindows, context: PartContext) -> Reading:

@@ -319,9 +319,9 @@ def _tables() -> tuple[np.ndarray, ...]:
     """What the kinds of probes have, and of which numbers of an action that is a linear function.
 
     Returns:
-        (21, 3) int64 primitive, pad and 1 for slides, by tool, slide and sign of the tempo, then looks, and grasps by tool;
-        (21, 11) half width of the tool, m; then stand-off m, tilt rad, speed m/s, dwell s and force N where the number
-        is 0; then their change with it; (5,) the numbers.
+        (21, 3) int64 primitive, pad and 1 for slides, by tool, slide and sign of the tempo, then looks, and grasps by
+        tool; (21, 11) half width of the tool, m; then stand-off m, tilt rad, speed m/s, dwell s and force N where
+        the number is 0; then their change with it; (5,) the numbers.
     """
     whole, numbers = np.zeros((_LIFTS + 4, 3), np.int64), np.zeros((_LIFTS + 4, 11))
 

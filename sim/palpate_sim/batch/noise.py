@@ -14,6 +14,7 @@ from palpate_sim.keyed import bits
 FIELDS = 6
 _WIDTH = 10
 _LEVELS = 1 << _WIDTH
+_SHIFTS = (_WIDTH * np.arange(FIELDS))[:, None, None]
 
 
 @lru_cache(maxsize=1)
@@ -30,8 +31,8 @@ def coarse_quantile(p: Array) -> Array:
     return table[place.astype(np.int64) if xp is np else xp.astype(place, xp.int64)]
 
 
-def coarse_normals(keys: Array, name: str, length: int) -> tuple[Array, ...]:
-    """FIELDS arrays of standard normal numbers (N, length), float32, of 1024 levels, none beyond 3.3.
+def coarse_normals(keys: Array, name: str, length: int) -> Array:
+    """(FIELDS, N, length) standard normal numbers, float32, of 1024 levels, none beyond 3.3.
 
     One hash gives a number of each: 10 bits, looked up in a table of quantiles.
 
@@ -43,4 +44,5 @@ def coarse_normals(keys: Array, name: str, length: int) -> tuple[Array, ...]:
     xp = namespace(keys)
     words = bits(keys, name, length)
     table: Any = _quantiles() if xp is np else xp.asarray(_quantiles(), device=keys.device)
-    return tuple(table[(words >> (_WIDTH * k)) & (_LEVELS - 1)] for k in range(FIELDS))
+    shifts: Any = _SHIFTS if xp is np else xp.asarray(_SHIFTS, device=keys.device)
+    return table[(words[None] >> shifts) & (_LEVELS - 1)]

@@ -24,10 +24,10 @@ CLEAR_SIGMA = 0.05
 """More for clear parts, which are seen through holes in the depth."""
 
 
-def mean_size(rows: Any) -> Array:
+def mean_size(rows: Any, high: Array | None = None) -> Array:
     """(n, 3) length, width, height of n library rows as looks give them in the mean, m."""
     like = rows.seen_extent_m
-    return like + constant(BIAS_M, like) + _high(rows) * constant(HIGH_BIAS_M, like)
+    return like + constant(BIAS_M, like) + (_high(rows) if high is None else high) * constant(HIGH_BIAS_M, like)
 
 
 def seen_size(rows: Any, transparency: Array, keys: Array) -> tuple[Array, Array]:
@@ -44,8 +44,9 @@ def seen_size(rows: Any, transparency: Array, keys: Array) -> tuple[Array, Array
     xp = namespace(rows.seen_extent_m)
     deviates = normal(keys, "seen size", (4,))
     like = rows.seen_extent_m
-    sigma = constant(SIGMA_M, like) + _high(rows) * constant(HIGH_SIGMA_M, like)
-    extent = xp.maximum(mean_size(rows) + sigma * deviates[:, :3], 1e-3 + 0.0 * like)
+    high = _high(rows)
+    sigma = constant(SIGMA_M, like) + high * constant(HIGH_SIGMA_M, like)
+    extent = xp.maximum(mean_size(rows, high) + sigma * deviates[:, :3], 1e-3 + 0.0 * like)
     area = extent[:, 0] * extent[:, 1] / (like[:, 0] * like[:, 1])
     spread = VOLUME_SIGMA + CLEAR_SIGMA * transparency
     return extent, rows.seen_volume_m3 * area * xp.exp(VOLUME_BIAS + spread * deviates[:, 3])

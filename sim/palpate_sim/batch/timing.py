@@ -53,6 +53,13 @@ REFUSED_S = 0.1
 it gives up (0.10 to 0.13 s of one core), which the clock of the full cell does not count."""
 _LOOK, _DWELL, _LIFT = int(Primitive.LOOK), int(Primitive.DWELL), int(Primitive.LIFT)
 _PRESS, _TAP = int(Primitive.PRESS), int(Primitive.TAP)
+_CONTACT_S = np.tile([1.0 / RAMP_N_S, 0.15, 0.0, 1.0, 1.0], (len(Primitive), 1))
+"""By primitive, from the touch on: seconds per newton, in any case, shares of the dwell and of the way up, and of the
+way along and its start; as of a slide but for those below."""
+_CONTACT_S[_PRESS] = 1.0 / LIMITS.press_rate_n_s + 1.0 / (1.5 * LIMITS.press_rate_n_s), -PRESS_AHEAD_S, 1.0, 1.0, 0.0
+_CONTACT_S[_DWELL] = 0.0, LIMITS.watch_s, 1.0, 0.0, 0.0
+_CONTACT_S[_TAP] = 0.0, 0.0, 0.0, 1.0, 0.0
+_CONTACT_S[[_LOOK, _LIFT]] = 0.0
 
 
 class ArmState(NamedTuple):
@@ -284,14 +291,12 @@ def _approach_speed(stiffness: Floats | float, force: float, braking: Floats) ->
 
 def _contact_s(goals: GoalArrays, up: Floats) -> Floats:
     """(n,) from the touch to the end of a touch."""
-    kind, force = goals.primitive, goals.force_n
-    loading = force / LIMITS.press_rate_n_s - PRESS_AHEAD_S + goals.dwell_s + force / (1.5 * LIMITS.press_rate_n_s) + up
-    speed = np.maximum(goals.speed_m_s, 1e-3)
-    sliding = force / RAMP_N_S + 0.15 + goals.slide_m / speed + speed / SLIDE_ACCELERATION_M_S2 + up
-    warm = goals.dwell_s + LIMITS.watch_s
-    result = np.where(kind == _PRESS, loading, sliding)
-    result = np.where(kind == _DWELL, warm, result)
-    return np.where(kind == _TAP, up, result)
+    per_n, rest, holds, rises, slides = _CONTACT_S[goals.primitive].T
+    result: Floats = per_n * goals.force_n + rest + holds * goals.dwell_s + rises * up
+    if np.count_nonzero(slides):
+        speed = np.maximum(goals.speed_m_s, 1e-3)
+        result = result + slides * (goals.slide_m / speed + speed / SLIDE_ACCELERATION_M_S2)
+    return result
 
 
 def _with_looks(

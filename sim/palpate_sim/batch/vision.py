@@ -7,6 +7,7 @@ blended there as for the pixels of a picture (sensors/look.py) and averaged with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -45,6 +46,7 @@ CAMERA_HEIGHT_M = 0.70
 PIXEL_RAD = 2.0 * float(np.tan(0.5 * COLOR_FOV_RAD)) / COLOR_SIZE[0]
 TEXTURE_PATCH_PX = {"none": 1.0, "grain": 4.0, "fibre": 5.0, "brush": 7.0, "weave": 9.0}
 """Pixels that share one value of the texture (sensors/rgbd.py): so much of it stays in the mean of a cell."""
+_PATCHES = np.array([TEXTURE_PATCH_PX[name] for name in TEXTURES])
 HOLE_BLOB, HOLE_GRAIN = 0.8, 0.78
 """Standard deviation of the field behind holes between cells and within one: patches are a bit larger than cells."""
 BETWEEN = 1.25
@@ -241,16 +243,16 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     )
     visible = _single(xp, there)
     shade, lit = look_up(rows.shade), look_up(rows.visible)
-    usual = xp.sum(shade * lit, axis=1) / limited(xp.sum(lit, axis=1), 1.0, 1e9)
+    usual = (shade * lit).sum(axis=1) / limited(lit.sum(axis=1), 1.0, 1e9)
     shade = xp.where(lit > 0.0, shade, usual[:, None])
     bracket = batch.shape == SHAPES.index("bracket")
-    if xp.any(bracket):
+    if some(bracket):
         step = (xp.abs(sin) * size[:, 0:1] + xp.abs(cos) * size[:, 1:2]) / (CELLS * SUB)
         height = xp.where(bracket[:, None], _single(xp, _bracket_m(extent, y, step)), height)
     height = xp.where(there, height, xp.zeros_like(height)) / _single(xp, size[:, 2:3])
     seen = _pooled(xp, visible)
     distance = CAMERA_HEIGHT_M - size[:, 2:3]
-    patch = constant([TEXTURE_PATCH_PX[name] for name in TEXTURES], extent)[batch.texture]
+    patch = constant(_PATCHES, extent)[batch.texture]
     camera = _single(xp, devices.white_balance * devices.exposure[:, None])
     shine = camera * _row(xp, TABLE_RGB, camera)
     table = limited(xp.round(shine * 255.0), 5.0, 255.0) * (1.0 / 255.0)
@@ -286,7 +288,7 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
         camera=(camera / table)[..., None],
         limit=(1.0 / table)[..., None],
         grain=grain[..., None],
-        grey=xp.sum((grain * _row(xp, LUMA, grain)) ** 2, axis=1)[:, None],
+        grey=((grain * _row(xp, LUMA, grain)) ** 2).sum(axis=1)[:, None],
     )
 
 
@@ -324,6 +326,7 @@ def surface_view(
     if grid is None:
         grid = seen_grid(batch, rows, devices)
     if means is None:
+        assert isinstance(grid, SeenGrid)
         means = surface_means(maps, grid)
     if n > BLOCK:
         views = [_with_noise(grid.cells(k), means[k], keys[k]) for k in _blocks(n)]
@@ -390,16 +393,16 @@ def _with_noise(grid: SeenGrid | PictureGrid, pooled: Array, keys: Array) -> Arr
     between = limited(pooled[:, 3] - light * light, 0.0, 1e9)
     rough = (contrast * light) ** 2 * (1.0 - grid.kept) + (grid.edge * light) ** 2
     spread = xp.sqrt((BETWEEN * between + rough + grid.grey) * (counted / (1.0 + counted)))
-    usual = (xp.sum(grid.seen * light, axis=1) / (xp.sum(grid.seen, axis=1) + 1e-6))[:, None]
+    usual = ((grid.seen * light).sum(axis=1) / (grid.seen.sum(axis=1) + 1e-6))[:, None]
     above = (light - usual - HIGHLIGHT) / (spread + 0.02)
-    field = coarse_quantile(pooled[:, 4]) * float(np.hypot(HOLE_BLOB, HOLE_GRAIN)) - HOLE_BLOB * noise[5]
+    field = coarse_quantile(pooled[:, 4]) * math.hypot(HOLE_BLOB, HOLE_GRAIN) - HOLE_BLOB * noise[5]
     share = _below(field * (1.0 / HOLE_GRAIN))
     holes = xp.floor(share * counted + (0.5 + 0.29 * limited(noise[1], -1.7, 1.65))) / counted
     # nearly independent of the noise of single cells: a 64th of its variance
-    rough_rim = (RIM_FILL * 0.125) * xp.sum(noise[5], axis=1)[:, None] * _single(xp, constant(_rim(), light))
-    colours = colours * mottle[:, None, :] + grid.grain * root[:, None, :] * xp.stack(noise[1:4], axis=1)
-    values = xp.stack(
-        [
+    rough_rim = (RIM_FILL * 0.125) * noise[5].sum(axis=1)[:, None] * constant(_rim(), light)
+    colours = colours * mottle[:, None, :] + grid.grain * root[:, None, :] * xp.permute_dims(noise[1:4], (1, 0, 2))
+    values = xp.concat(
+        [channel[:, :, None] for channel in (
             limited(grid.seen * (1.0 + grid.lattice * noise[0] + rough_rim), 0.0, 1.0),
             colours[:, 0],
             colours[:, 1],
@@ -408,7 +411,7 @@ def _with_noise(grid: SeenGrid | PictureGrid, pooled: Array, keys: Array) -> Arr
             present * xp.floor(_below(above) * counted + 0.5) / counted,
             present * limited(holes, 0.0, 1.0),
             present * (grid.height + grid.height_noise * noise[4]),
-        ],
-        axis=-1,
-    )
+        )],
+        axis=2,
+    )  # fmt: skip
     return xp.reshape(values, (-1, CELLS, CELLS, len(CHANNELS)))

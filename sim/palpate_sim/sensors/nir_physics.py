@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, interpolate, is_torch, limited, namespace, some
+from palpate_sim.backend import Array, constant, interpolate, is_torch, limited, namespace
 
 RESOLUTION_NM = 10.0  # full width of the slit function
 TABLE_REFLECTANCE = 0.6  # inside, of what lies behind a clear part; assumed
@@ -138,7 +138,6 @@ def water_transmission(film_um: Array, wavelength_nm: Array) -> Array:
 
 def substrate_reflectance(batch: Any, wavelength_nm: Array) -> Array:
     """(N, C) internal reflectance of the uncoated body: scattering, clear, or metal."""
-    xp = namespace(batch.base_reflectance)
     shape = _part_bands(batch.nir_bands, wavelength_nm)
     q = body_q(batch.base_reflectance) + batch.carbon_black_q
     result = kubelka_munk(q[:, None] + batch.band_strength[:, None] * shape)
@@ -205,7 +204,6 @@ def label_reflectance(base: Array, wavelength_nm: Array) -> Array:
 
 def dirt_reflectance(wavelength_nm: Array) -> Array:
     """(C,) or (N, C) of dry soil and dust, matt."""
-    xp = namespace(wavelength_nm)
     low, high = DIRT_REFLECTANCE
     base = low + (high - low) * limited((wavelength_nm - 900.0) / 800.0, 0.0, 1.2)
     bands = band_sum(constant(DIRT_BANDS, wavelength_nm), wavelength_nm)

@@ -1,9 +1,9 @@
 """Training data for perception from the batched cell: a hundred thousand parts in minutes.
 
 Every part is probed nine times as a curious agent would: an overview, then each primitive once in random order, at
-random places and with random settings; a third of the parts is wiped and a third scratched, and looked at again. Features
-are those of the full cell (`benchmarks.agreement` says how closely); parts that slip, touch or cannot be reached give
-what the batched cell gives for them.
+random places and with random settings; a third of the parts is wiped and a third scratched, and looked at again.
+Features are those of the full cell (`benchmarks.agreement` says how closely); parts that slip, touch or cannot be
+reached give what the batched cell gives for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from palpate_sim.part_tables import NAMES
 from palpate_sim.randomisation import CONDITION_MIX, randomisation_hash
 from palpate_sim.training.perception_data import PerceptionData
 
-BATCHED_VERSION = 1
+BATCHED_VERSION = 2
 """Raised with every change of what a part's probes are."""
 
 CHUNK = 500
@@ -110,10 +110,7 @@ def _chunk(
     first: int, count: int, seed: int, library: PartLibrary, mix: str, condition: str | None, lots: tuple[int, int]
 ) -> PerceptionData:
     keys = keys_of(seed, np.arange(first, first + count))
-    # One room per chunk: the batched cell has one temperature, and 200 chunks sample the range well.
-    place = float(uniform(keys[:1], "room")[0])
-    ambient_c = AMBIENT_C[0] + (AMBIENT_C[1] - AMBIENT_C[0]) * place
-    config = BatchConfig(condition=condition, mix=mix, lots=lots, ambient_c=ambient_c, first_cell=first)
+    config = BatchConfig(condition=condition, mix=mix, lots=lots, ambient_c=AMBIENT_C, first_cell=first)
     cell = BatchedCell(count, seed, config, library)
     kinds = _kinds(keys)
     results = [cell.overview]
