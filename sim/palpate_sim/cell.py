@@ -227,6 +227,7 @@ class SimCell:
         if self.motion.holding or self.contact_force_n > TOUCH_N or self._touching:
             raise CellError("the tool is in contact; zero the force/torque sensor only when it is free")
         self._wrench.zero()
+        self.motion.free_offset_n = None
 
     def advance(self, duration_ns: int) -> list[Sample]:
         """Let time pass.

@@ -116,6 +116,16 @@ class Clearance:
         """True if the straight joint-space path keeps the margin at `steps` points."""
         return all(self.free(start + (goal - start) * k / steps, payload_m=payload_m) for k in range(steps + 1))
 
+    def path_leaves(self, start: Array, goal: Array, *, payload_m: float = 0.0, steps: int = 16) -> bool:
+        """True if the straight joint-space path from a posture that is too near only gains distance till it is free."""
+        reached = self.distance(start, payload_m=payload_m)[0]
+        for k in range(1, steps + 1):
+            now = self.distance(start + (goal - start) * k / steps, payload_m=payload_m)[0]
+            if now < min(reached, self.margin_m):
+                return False
+            reached = max(now, reached)
+        return reached >= self.margin_m
+
 
 def _box_distance(outside: Array) -> Array:
     """Signed distance from |point - centre| - half extents (..., 3)."""

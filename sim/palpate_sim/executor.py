@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from contextlib import suppress
 
 from palpate_agents.errors import CellError
 from palpate_agents.observation import Outcome, Primitive, ProbeExecution, ProbeGoal
@@ -110,7 +111,8 @@ class Executor:
                 motion.grip(motion.open_width_m, motion.limits.grasp_force_n)
             yield from motion.travel(motion.line.start_m)
         if home and not motion.holding:
-            yield from motion.home()
+            with suppress(Unreachable):  # then it stays over the part
+                yield from motion.home()
 
 
 def check_goal(goal: ProbeGoal, bins: tuple[str, ...]) -> None:

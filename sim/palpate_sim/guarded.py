@@ -14,20 +14,25 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame
 from palpate_sim.clearance import WORK_AREA
+from palpate_sim.free_tool import FREE_OFFSET_N, Onset, carried_n, same_zero
+from palpate_sim.kinematics import IkTarget
 from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion, SentPath, Ticks
-from palpate_sim.trajectory import JOINT_ACCELERATION, Profile, ToolLine
+from palpate_sim.trajectory import JOINT_ACCELERATION, Profile, ToolLine, approach_speed
 
 Array = NDArray[np.float64]
 
 CONTROL_BANDWIDTH_HZ = 3.2
 STIFFNESS_RANGE_N_M = (300.0, 6e4)
 ZERO_SAMPLES = 40
+ZERO_TRIES = 3
 SETTLE_PERIODS = 10
 """After a change of speed, until the drives have followed and the wrench is the tool's weight alone."""
 COARSE_TOUCH_N = 1.5
 """Force that ends a quick approach: above what a change of speed leaves uncompensated."""
 EARLY_BACK_M = 0.005
 SLIDE_ACCELERATION_M_S2 = 0.4
+LIMIT_SHARE = 0.98
+"""Share of the force limit that counts as reached: the rest is for the sensor's gain and noise."""
 CLEAR_M = 0.001
 """So far above the first touch the tool is free again, and forces are no contact forces."""
 SLIDE_NORM_SHARE = 0.85
@@ -38,14 +43,6 @@ LOST_PERIODS = 30
 """Contact counts as lost when the force stays below the threshold for so long."""
 
 
-def approach_speed(stiffness_n_m: float, force_n: float, braking_m_s2: float, reaction_s: float) -> float:
-    """Speed at which no more than `force_n` builds up between touch and standstill, m/s.
-
-    Travel after the touch is `v t + v^2 / (2 a)`; times the stiffness it must equal the force.
-    """
-    return braking_m_s2 * (math.sqrt(reaction_s**2 + 2.0 * force_n / (stiffness_n_m * braking_m_s2)) - reaction_s)
-
-
 class ForceLimit(Exception):  # noqa: N818 - an outcome: the measured force reached the limit
     """The contact force reached the limit; the primitive retreats."""
 
@@ -53,7 +50,9 @@ class ForceLimit(Exception):  # noqa: N818 - an outcome: the measured force reac
 class GuardedContact:
     """Touches along one line of one tool frame."""
 
-    def __init__(self, motion: Motion, frame: Frame, limit_n: float, stiffness_n_m: float, depth_m: float):
+    def __init__(
+        self, motion: Motion, frame: Frame, limit_n: float, stiffness_n_m: float, depth_m: float, room_m: float
+    ):
         """Prepare.
 
         Args:
@@ -62,8 +61,10 @@ class GuardedContact:
             limit_n: force norm that must not be exceeded.
             stiffness_n_m: stiffest contact to expect.
             depth_m: deepest travel below the first touch.
+            room_m: deepest travel below where the part begins; a soft one is felt deeper.
         """
         self.motion, self.frame, self.limit_n, self.depth_m = motion, frame, limit_n, depth_m
+        self._room_m = room_m
         self.approach_axis = motion.planner.tool_in_sensor[frame][:3, 2]
         self.expected_stiffness = self.stiffness = stiffness_n_m
         self.normal_n = self.norm_n = self.max_force_n = 0.0
@@ -73,6 +74,7 @@ class GuardedContact:
         self._top_speed = min(limits.line_speed_m_s, line.limit(motion.planner.velocity))
         self._top_acceleration = min(limits.line_acceleration_m_s2, line.limit(JOINT_ACCELERATION))
         self.contact_distance_m: float | None = None
+        self.surface_distance_m = 0.0
         self.contact_time_ns = self.steady_time_ns = 0
         self.contact_q: Array | None = None
         self._zero = np.zeros(3)
@@ -115,9 +117,16 @@ class GuardedContact:
             slow_from_m = motion.distance_m - EARLY_BACK_M
             yield from self._back_to(slow_from_m - EARLY_BACK_M)
             yield from self._fast(slow_from_m, speed_m_s)
-        motion.tips_released = motion.tap_armed = released
-        self._tell(until_m, speed_m_s)
-        yield from self._slow(until_m, speed_m_s)
+        for left in range(ZERO_TRIES - 1, -1, -1):
+            motion.tips_released = motion.tap_armed = released
+            self._tell(until_m, speed_m_s)
+            free = yield from self._slow(until_m, speed_m_s)
+            if free or not left:
+                break
+            slow_from_m -= EARLY_BACK_M
+            motion.tap_armed = False
+            yield from self._back_to(slow_from_m - EARLY_BACK_M)
+            yield from self._fast(slow_from_m, speed_m_s)
         while self.speed > 0.0:
             yield from self.step(0.0)
 
@@ -130,12 +139,19 @@ class GuardedContact:
             motion.sent.append(SentPath(motion.state.time_ns, np.stack([self._line.at(d) for d in distances]), times))
 
     def _coarse_zero(self) -> Ticks:
-        """Weight of the tool while it stands still at the start of the line; the line keeps its orientation."""
-        samples = []
+        """Weight of the tool while it stands still at the start of the line; the line keeps its orientation.
+
+        Raises:
+            ForceLimit: it is another weight than in the probes before: something touches the tool, or hangs on it.
+        """
+        motion, samples = self.motion, []
         for _ in range(10):
             yield from self.step(0.0)
-            samples.append(self.motion.state.wrench[:3])
+            samples.append(motion.state.wrench[:3])
         self._zero = np.mean(samples, axis=0)
+        carried = carried_n(motion, self._zero)
+        if carried > FREE_OFFSET_N:
+            raise ForceLimit(f"the tool carries {carried:.1f} N before it approaches: something touches it")
 
     def _fast(self, slow_from_m: float, speed_m_s: float) -> Generator[ArmCommand, ArmState, bool]:
         """Quickly to a distance, arriving with a speed; True (and at rest) if something was met before."""
@@ -162,10 +178,15 @@ class GuardedContact:
         while self.speed < 0.0:
             yield from self.step(0.0)
 
-    def _slow(self, until_m: float, speed_m_s: float) -> Ticks:
+    def _slow(self, until_m: float, speed_m_s: float) -> Generator[ArmCommand, ArmState, bool]:
+        """At constant speed until touch or `until_m`; False if the tool touches something from the beginning.
+
+        Foam gives millimetres at the force that counts as touch: a zero that is taken there hides most of the force.
+        """
         motion, limits = self.motion, self.motion.limits
         free: list[Array] = []
         over = steady = 0
+        onset = Onset(motion.distance_m)
         while motion.distance_m < until_m:
             yield from self.step(speed_m_s)
             steady = steady + 1 if abs(self.speed - speed_m_s) < 1e-9 else 0
@@ -175,11 +196,18 @@ class GuardedContact:
                 self.steady_time_ns = self.steady_time_ns if free else motion.state.time_ns
                 free.append(motion.state.wrench[:3])
                 if len(free) == ZERO_SAMPLES:  # then kept: a zero that follows would swallow the force of foam
-                    self._zero = np.mean(free, axis=0)
+                    zero = np.mean(free, axis=0)
+                    if not same_zero(self._zero, zero):
+                        return False
+                    self._zero = zero
+            onset.add(motion.distance_m, self.normal_n)
             over = over + 1 if self.normal_n > limits.contact_threshold_n else 0
             if over >= 2 or motion.state.tapped:
                 self._touch()
-                return
+                self.surface_distance_m = onset.surface_m(motion.distance_m, speed_m_s)
+                return True
+            self._check_limit()
+        return True
 
     def _touch(self) -> None:
         motion = self.motion
@@ -203,6 +231,13 @@ class GuardedContact:
             ForceLimit: the force norm is above the limit.
         """
         motion = self.motion
+        if self.contact_distance_m is not None:
+            # Another tip may meet the part at any time, and as hard as the arm is: stop within what is left.
+            left_n = max(LIMIT_SHARE * self.limit_n - self.norm_n, 0.0)
+            stiffest, reaction_s = motion.limits.arm_stiffness_n_m, motion.limits.reaction_s
+            left = approach_speed(stiffest, left_n, self._top_acceleration, reaction_s)
+            if max(speed, self.speed) > left:
+                speed, acceleration = min(speed, left), math.inf
         most = min(acceleration, self._top_acceleration) * PERIOD_S
         change = min(max(speed - self.speed, -most), most)
         self.speed += change
@@ -215,8 +250,11 @@ class GuardedContact:
         self._measure()
         if self.contact_distance_m is not None and motion.distance_m > self.contact_distance_m - CLEAR_M:
             self.max_force_n = max(self.max_force_n, self.norm_n)
-            if self.norm_n > self.limit_n:
-                raise ForceLimit(f"{self.norm_n:.1f} N reached the limit of {self.limit_n:g} N")
+            self._check_limit()
+
+    def _check_limit(self) -> None:
+        if self.norm_n > LIMIT_SHARE * self.limit_n:
+            raise ForceLimit(f"{self.norm_n:.1f} N reached the limit of {self.limit_n:g} N")
 
     def _advance_along(self) -> None:
         if self._along is not None:
@@ -240,6 +278,11 @@ class GuardedContact:
         column = self._columns[k] + (x - k) * (self._columns[k + 1] - self._columns[k])
         offset = motion.distance_m - self._along_distance
         return q + self._along.at(self.along_m) - self._along.positions[0] + offset * (column - self._columns[0])
+
+    @property
+    def _deepest_m(self) -> float:
+        assert self.contact_distance_m is not None
+        return min(self.contact_distance_m + self.depth_m, self.surface_distance_m + self._room_m)
 
     def _update_stiffness(self) -> None:
         travel = self.motion.distance_m - self._anchor[0]
@@ -267,7 +310,7 @@ class GuardedContact:
         """
         assert self.contact_distance_m is not None
         reference = max(self.normal_n, 0.0)
-        deepest = min(self.contact_distance_m + self.depth_m, self._line.end_m)
+        deepest = min(self._deepest_m, self._line.end_m)
         held = 0.0
         while held < seconds:
             change = min(max(force_n - reference, -rate_n_s * PERIOD_S), rate_n_s * PERIOD_S)
@@ -310,7 +353,7 @@ class GuardedContact:
         self._columns = [np.linalg.pinv(chain.jacobian(q)[1]) @ direction for q in along.positions]
         self._along, self._along_distance = along, self.motion.distance_m
         lost, climb = 0, 0.0
-        deepest = self.contact_distance_m + self.depth_m
+        deepest = self._deepest_m
         gain = 2.0 * math.pi * CONTROL_BANDWIDTH_HZ
         while self.along_m < along.end_m and lost < LOST_PERIODS and self.normal_n < CAUGHT_SHARE * force_n:
             left = along.end_m - self.along_m
@@ -343,6 +386,8 @@ class GuardedContact:
         if self.contact_distance_m is not None:
             yield from self.release()
         yield from self.settle()
+        if self._along is not None:
+            self._rise_here()
         start = motion.distance_m
         profile = Profile.over(start - self._line.start_m, self._top_speed, self._top_acceleration)
         self._tell(self._line.start_m, self._top_speed)
@@ -352,3 +397,16 @@ class GuardedContact:
             motion.command.q = self._positions()
             yield from motion.tick()
         motion.line = motion.contact = None
+
+    def _rise_here(self) -> None:
+        """After a slide: a line of its own up from here, as the way to the surface was over another place."""
+        motion, line, q = self.motion, self._line, self.motion.command.q
+        ik = motion.planner.ik[self.frame]
+        pose = ik.chain.forward(q)
+        origin = pose[:3, 3] - motion.distance_m * line.direction
+        target = IkTarget(pose[:3, 3], pose[:3, 2], pose[:3, 0])
+        length = motion.distance_m - line.start_m
+        up = ToolLine.plan(ik, pose[:3, 3], -line.direction, target, q, 0.0, length) if length > 0.0 else None
+        if up is not None:
+            motion.line = ToolLine(origin, line.direction, line.start_m, motion.distance_m, up.positions[::-1])
+            self._along = None

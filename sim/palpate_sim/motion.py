@@ -161,7 +161,9 @@ class Motion:
         phase: what the arm is doing, for feedback.
         line, distance_m: straight line that the tool is on, if any, and where on it.
         contact: guarded contact that runs on that line, if any.
-        surface: last touch of the part that lies there: target (3,) m and where on its line the surface was, m.
+        surface: last touch of the part that lies there: target (3,) m and where on its line the surface began, m.
+        free_offset_n: (3,) what the sensor reads beyond the free tool's weight, sensor frame, as first measured;
+        None after somebody has zeroed the sensor.
         holding: a part is in the fingers.
         sent: joint paths since the caller last took them.
         spectrum_wanted: the primitive asks for a spectrum; the caller clears it.
@@ -182,6 +184,7 @@ class Motion:
     contact: GuardedContact | None = None
     surface: tuple[Array, float] | None = None
     open_width_m: float = 0.08
+    free_offset_n: Array | None = None
 
     def __post_init__(self) -> None:
         self.command = ArmCommand(HOME.copy(), self.open_width_m, self.limits.grasp_force_n)

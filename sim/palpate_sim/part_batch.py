@@ -216,8 +216,15 @@ class PartBatch:
             raise KeyError(f"{sorted(unknown)} are not fields of a part; known: {sorted({*self.arrays, *SPOT_FIELDS})}")
         return PartBatch({**self.arrays, **arrays})
 
-    def rows(self, index: Any) -> PartBatch:
-        """The parts at an index array, a boolean mask or a slice."""
+    def rows(self, index: Any, names: tuple[str, ...] = ()) -> PartBatch:
+        """The parts at an index array, a boolean mask or a slice.
+
+        Args:
+            index: which.
+            names: fields that are needed beside the key, so that the others are not copied; none: all.
+        """
+        if names:
+            return PartBatch({name: self.arrays[name][index] for name in ("key", *names) if name in self.arrays})
         return PartBatch({name: array[index] for name, array in self.arrays.items()})
 
     def to(self, xp: Any, device: Any = None) -> PartBatch:

@@ -27,10 +27,16 @@ MAX_TILT_RAD = math.radians(35.0)
 """Steeper surfaces are not probed: the tool would slip, and the hand comes near the table."""
 TOOL_TILT_RAD = math.radians(16.0)
 """Goals tilt the tool on purpose by at most 15 degrees."""
-TIP_HALF_M = {Frame.BALL_TIP: 0.003, Frame.WARM_PAD_0: 0.006, Frame.WARM_PAD_1: 0.006, Frame.SCRAPER_TIP: 0.003}
-"""How far tips reach sideways (the ball: as far as it matters for its lowest point)."""
+TIP_HALF_M = {
+    Frame.BALL_TIP: 0.003, Frame.WARM_PAD_0: 0.006, Frame.WARM_PAD_1: 0.006, Frame.SCRAPER_TIP: 0.003,
+    Frame.FIBRE: 0.0,
+}  # fmt: skip
+"""How far tips reach sideways (the ball: as far as it matters for its lowest point; the fibre's end is round)."""
 WORK_HEIGHT_M = (-0.001, 0.20)
 """Heights above the table at which a target makes sense."""
+RISE_STEP_M, RISE_STEPS = 0.02, 10
+MOST_TURN_RAD = 0.3
+"""Of a joint within a step of rising; more means that the arm folds over."""
 FINGERTIP_BELOW_GRASP_M = 0.0095
 """The fingertips reach 9 mm below the grasp frame."""
 
@@ -135,19 +141,21 @@ class Planner:
         unit = np.asarray(approach, float) / np.linalg.norm(approach)
         return np.array([0.0, 0.0, 1.0]) if unit[2] > math.cos(TOOL_TILT_RAD) else unit
 
-    def room_m(self, frame: Frame, q: Array, up: Array) -> float:
+    def room_m(self, frame: Frame, q: Array, up: Array, others: tuple[Frame, ...] = tuple(TIP_HALF_M)) -> float:
         """How deep a tool frame may press before another tip meets the same plane, m.
 
         Args:
             frame: what touches.
             q: (7,) joint positions of the touch, rad.
             up: (3,) normal of the plane.
+            others: tips that count; the fibre's gives least, it is as stiff as the arm.
         """
         sensor = self.sensor_chain.forward(q)
         own = float(up @ (sensor @ self.tool_in_sensor[frame])[:3, 3])
         room = math.inf
-        for other, half in TIP_HALF_M.items():
+        for other in others:
             if other is not frame:
+                half = TIP_HALF_M[other]
                 pose = sensor @ self.tool_in_sensor[other]
                 lowest = float(up @ pose[:3, 3]) - half * float(np.abs(up @ pose[:3, :2]).sum())
                 room = min(room, lowest - own)
@@ -187,9 +195,14 @@ class Planner:
     def path(self, start: Array, goal: Array, payload_m: float = 0.0) -> list[Array]:
         """Joint positions to pass on the way, the goal last: straight, or over a raised posture.
 
+        A start that is itself too near to something is left first, straight up.
+
         Raises:
-            Unreachable: neither is free.
+            Unreachable: none is free.
         """
+        if not self.clearance.free(start, payload_m=payload_m):
+            up = self._raised(start, payload_m)
+            return [up, *self.path(up, goal, payload_m)]
         if self.clearance.path_free(start, goal, payload_m=payload_m):
             return [goal]
         for via in (GRASP_POSTURE + np.array([0, -0.4, 0, 0, 0, -0.3, 0]), HOME):
@@ -197,6 +210,26 @@ class Planner:
             if all(self.clearance.path_free(a, b, payload_m=payload_m) for a, b in legs):
                 return [via, goal]
         raise Unreachable("no free path between the arm's posture and its goal")
+
+    def _raised(self, start: Array, payload_m: float) -> Array:
+        """Free joint positions over a posture that is not: hand straight up, or the nearest way that only gains.
+
+        Raises:
+            Unreachable: every way comes nearer to something first.
+        """
+        ik = self.ik[Frame.GRASP]
+        pose = ik.chain.forward(start)
+        q, ups = start, []
+        for rise in np.arange(1, RISE_STEPS + 1) * RISE_STEP_M:
+            raised = ik.refine(q, IkTarget(pose[:3, 3] - rise * DOWN, pose[:3, 2], pose[:3, 0]))
+            if raised is None or float(np.abs(raised - q).max()) > MOST_TURN_RAD:
+                break
+            ups.append(q := raised)
+        for goal in (*ups, HOME):
+            if self.clearance.path_leaves(start, goal, payload_m=payload_m):
+                return goal
+        distance, name = self.clearance.distance(start, payload_m=payload_m)
+        raise Unreachable(f"the arm is {distance * 1e3:.0f} mm from the {name} and does not get away from it")
 
     @staticmethod
     def _start(ik: InverseKinematics, q: Array, point: Array, approach: Array) -> Array:

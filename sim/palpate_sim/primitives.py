@@ -39,9 +39,11 @@ def _touch(motion: Motion, report: Report, frame: Frame, stiffness: float, depth
     motion.phase = "approach"
     line = motion.planner.tool_line(frame, point, np.asarray(goal.normal), above, limits.search_below_m + depth_m)
     yield from motion.enter(line)
-    room = motion.planner.room_m(frame, line.at(0.0), motion.planner.surface_normal(np.asarray(goal.normal)))
-    deepest = min(limits.press_depth_m, room - limits.tip_gap_m)
-    report.contact = GuardedContact(motion, frame, force_limit(motion, goal), stiffness, deepest)
+    planner, q = motion.planner, line.at(0.0)
+    up = planner.surface_normal(np.asarray(goal.normal))
+    deepest = min(limits.press_depth_m, planner.room_m(frame, q, up) - limits.tip_gap_m)
+    rigid = planner.room_m(frame, q, up, (Frame.FIBRE,)) - limits.tip_gap_m
+    report.contact = GuardedContact(motion, frame, force_limit(motion, goal), stiffness, deepest, rigid)
 
 
 def _descend(motion: Motion, report: Report, speed: float, room_m: float = 0.0, *, released: bool = False) -> Steps:
@@ -63,7 +65,7 @@ def _descend(motion: Motion, report: Report, speed: float, room_m: float = 0.0, 
         motion.phase = "retreat"
         yield from contact.leave()
         return
-    motion.surface = target, contact.contact_distance_m
+    motion.surface = target, contact.surface_distance_m
     report.touched()
     motion.phase = "contact"
 

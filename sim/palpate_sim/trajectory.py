@@ -19,6 +19,14 @@ JOINT_ACCELERATION = np.array([15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0])
 """Largest joint accelerations of the Panda, rad/s2 (Franka, robot and interface specifications)."""
 
 
+def approach_speed(stiffness_n_m: float, force_n: float, braking_m_s2: float, reaction_s: float) -> float:
+    """Speed at which no more than `force_n` builds up between touch and standstill, m/s.
+
+    Travel after the touch is `v t + v^2 / (2 a)`; times the stiffness it must equal the force.
+    """
+    return braking_m_s2 * (math.sqrt(reaction_s**2 + 2.0 * force_n / (stiffness_n_m * braking_m_s2)) - reaction_s)
+
+
 @dataclass(frozen=True)
 class Profile:
     """Rest to rest over a distance: velocity ramps are raised cosines, so acceleration is continuous.

@@ -51,6 +51,7 @@ class StraightPlanner:
         self.tool_in_sensor = {Frame.BALL_TIP: np.eye(4)}
         solver = type("Solver", (), {"chain": StraightChain()})()
         self.ik = {Frame.BALL_TIP: solver}
+        self.sensor_chain = solver.chain
 
     def path(self, start, goal, payload_m=0.0):
         return [goal]
@@ -58,7 +59,7 @@ class StraightPlanner:
     def tool_line(self, frame, point, normal, above_m, below_m):
         return self._line(DOWN, -above_m, below_m, 0)
 
-    def room_m(self, frame, q, up):
+    def room_m(self, frame, q, up, others=()):
         return np.inf
 
     def surface_normal(self, approach):

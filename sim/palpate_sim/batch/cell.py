@@ -52,6 +52,10 @@ SPOT_RADIUS_M = np.array([0.002, 5e-4, 5e-4, 5e-4, 0.006, 0.0, 0.0, 0.0, 0.0])
 """What a sensor covers, by primitive, 0: nothing; the fibre's spot grows with its distance."""
 WAY_PLACES = 5
 """Along a slide at which the surface is looked at."""
+DRAWN_ON = ("dimensions_m", "coat_um", "label_um", "yield_pa")
+LAYERS = ("coat_um", "label_um", "film_um", "dirt_level")
+RADIATING = ("dimensions_m", "shape", "emissivity", "coat_emissivity", *LAYERS)
+"""What of parts a wipe or a scratch needs, and their mean emissivity."""
 MARK_M, MARK_M2 = 50e-6, 90e-6
 """Damage 1: a mark so deep, or so much coat or label taken off (a scratch of 15 mm)."""
 
@@ -189,9 +193,7 @@ class BatchedCell:
         self.probes[index] = 0
         self.held[index] = False
         self._stale[index], self._lit[index] = True, False
-        parts = self.parts
-        layers = parts.coat_um + parts.label_um + parts.film_um + parts.dirt_level
-        self._covered[index] = layers[index] > 0.0
+        self._covered[index] = sum(self.parts.arrays[name][index] for name in LAYERS) > 0.0
         for mine, fresh in zip(self._memory, PadMemory.fresh(count), strict=True):
             mine[index] = fresh
         for own, home in zip(self._arm, ArmState.home(count), strict=True):
@@ -266,12 +268,14 @@ class BatchedCell:
         table, standoff = beside[index] | held, goals.standoff_m[index]
         if some(table):
             standoff = standoff + self.extent_m[index, 2] * table
-        spot = spots if isinstance(index, slice) else spots.rows(index)
+        spot = spots if isinstance(index, slice) else spots.rows(index, (*light.OPTICS, *light.COVERS))
         devices = self.devices if isinstance(index, slice) else self.devices.rows(index)
         tilt = np.abs(goals.tilt_rad[index])
         unlit = rows[~self._lit[rows]]
         if len(unlit):
-            body = light.body_spectrum(self._bare(unlit)[0], self.devices.rows(unlit), self.config.features)
+            body = light.body_spectrum(
+                self.parts.rows(unlit, light.OPTICS), self.devices.rows(unlit), self.config.features
+            )
             if self._body.shape[1] != body.shape[1]:
                 self._body = np.zeros((self.cells, body.shape[1]))
             self._body[unlit], self._lit[unlit] = body, True
@@ -325,11 +329,11 @@ class BatchedCell:
         known = np.ones(len(keys), bool)
         return touch.lift(spot, devices, self.volume_m3[index], known, keys)
 
-    def _bare(self, index: Rows) -> tuple[PartBatch, SurfaceMaps]:
-        """Parts of some cells and their surfaces; all of them as they are, without copies."""
+    def _bare(self, index: Rows, names: tuple[str, ...] = ()) -> tuple[PartBatch, SurfaceMaps]:
+        """Parts of some cells, or some of their fields, and their surfaces; all cells as they are, without copies."""
         if isinstance(index, slice) or len(index) == self.cells:
             return self.parts, self.maps
-        return self.parts.rows(index), self.maps.rows(index)
+        return self.parts.rows(index, names), self.maps.rows(index)
 
     def _felt(self, result: ProbeResult, index: Rows, felt: TouchResult, uv: Floats) -> None:
         result.store(Modality.TACTILE, index, felt.features)
@@ -343,7 +347,7 @@ class BatchedCell:
 
     def _draw_tool(self, kind: Primitive, index: Rows, goals: GoalArrays, start: Floats, result: ProbeResult) -> None:
         """A wipe or a scratch."""
-        parts, maps = self._bare(index)
+        parts, maps = self._bare(index, DRAWN_ON)
         end = start + way_of(goals, self._axis[index])
         force = np.minimum(goals.force_n, LIMITS.slide_share * LIMITS.force_limit_n)
         if kind is Primitive.WIPE:
@@ -384,7 +388,7 @@ class BatchedCell:
         """(n, 8, 8, C) surface as a picture shows it."""
         stale = self._all[index][self._stale[index]]
         if len(stale):
-            parts, maps = self._bare(stale)
+            parts, maps = self._bare(stale, RADIATING)
             grid = self._grid if len(stale) == self.cells else self._grid.rows(stale)
             self._means[stale] = surface_means(maps, grid)
             (self._emissivity[stale], self._spread[stale]), self._stale[stale] = emissivity_of(parts, maps), False
