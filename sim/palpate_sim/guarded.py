@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from palpate_agents.observation import Frame
 from palpate_sim.clearance import WORK_AREA
 from palpate_sim.free_tool import FREE_OFFSET_N, Onset, carried_n, same_zero
-from palpate_sim.kinematics import IkTarget
 from palpate_sim.motion import PERIOD_S, ArmCommand, ArmState, Motion, SentPath, Ticks
 from palpate_sim.trajectory import JOINT_ACCELERATION, Profile, ToolLine, approach_speed
 
@@ -386,8 +385,10 @@ class GuardedContact:
         if self.contact_distance_m is not None:
             yield from self.release()
         yield from self.settle()
-        if self._along is not None:
-            self._rise_here()
+        if self._along is not None:  # the way down was over another place
+            back = motion.planner.retreat(self._line, self.frame, motion.command.q, motion.distance_m)
+            if back is not None:
+                motion.line, self._along = back, None
         start = motion.distance_m
         profile = Profile.over(start - self._line.start_m, self._top_speed, self._top_acceleration)
         self._tell(self._line.start_m, self._top_speed)
@@ -397,16 +398,3 @@ class GuardedContact:
             motion.command.q = self._positions()
             yield from motion.tick()
         motion.line = motion.contact = None
-
-    def _rise_here(self) -> None:
-        """After a slide: a line of its own up from here, as the way to the surface was over another place."""
-        motion, line, q = self.motion, self._line, self.motion.command.q
-        ik = motion.planner.ik[self.frame]
-        pose = ik.chain.forward(q)
-        origin = pose[:3, 3] - motion.distance_m * line.direction
-        target = IkTarget(pose[:3, 3], pose[:3, 2], pose[:3, 0])
-        length = motion.distance_m - line.start_m
-        up = ToolLine.plan(ik, pose[:3, 3], -line.direction, target, q, 0.0, length) if length > 0.0 else None
-        if up is not None:
-            motion.line = ToolLine(origin, line.direction, line.start_m, motion.distance_m, up.positions[::-1])
-            self._along = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,6 +176,27 @@ class Planner:
             raise Unreachable(f"the arm cannot slide {length_m * 1e3:.0f} mm from {_text(line.origin)}")
         return along
 
+    def retreat(self, line: ToolLine, frame: Frame, q: Array, distance_m: float) -> ToolLine | None:
+        """Line from `q`, at a distance of a line that was left sideways, back as far as that line began; None: none.
+
+        Args:
+            line: the way down.
+            frame: of the tool.
+            q: (7,) joint positions, rad.
+            distance_m: that they stand for.
+        """
+        ik, length = self.ik[frame], distance_m - line.start_m
+        if length <= 0.0:
+            return None
+        pose = ik.chain.forward(q)
+        target = IkTarget(pose[:3, 3], pose[:3, 2], pose[:3, 0])
+        up = ToolLine.plan(ik, pose[:3, 3], -line.direction, target, q, 0.0, length)
+        if up is None:
+            return None
+        return ToolLine(
+            pose[:3, 3] - distance_m * line.direction, line.direction, line.start_m, distance_m, up.positions[::-1]
+        )
+
     def over_bin(self, name: str, height_m: float, near: Array, payload_m: float) -> Array:
         """Joint positions with the grasp frame `height_m` over a bin's floor, hand down, turned as is nearest.
 
@@ -200,36 +222,39 @@ class Planner:
         Raises:
             Unreachable: none is free.
         """
-        if not self.clearance.free(start, payload_m=payload_m):
-            up = self._raised(start, payload_m)
-            return [up, *self.path(up, goal, payload_m)]
+        if self.clearance.free(start, payload_m=payload_m):
+            way = self._free_path(start, goal, payload_m)
+            if way:
+                return way
+        else:
+            for raised in self._raised(start):
+                if self.clearance.path_leaves(start, raised, payload_m=payload_m):
+                    way = self._free_path(raised, goal, payload_m)
+                    if way:
+                        return [raised, *way]
+        raise Unreachable("no free path between the arm's posture and its goal")
+
+    def _free_path(self, start: Array, goal: Array, payload_m: float) -> list[Array]:
+        """Joint positions to pass from a free posture, empty if there is no way."""
         if self.clearance.path_free(start, goal, payload_m=payload_m):
             return [goal]
         for via in (GRASP_POSTURE + np.array([0, -0.4, 0, 0, 0, -0.3, 0]), HOME):
             legs = ((start, via), (via, goal))
             if all(self.clearance.path_free(a, b, payload_m=payload_m) for a, b in legs):
                 return [via, goal]
-        raise Unreachable("no free path between the arm's posture and its goal")
+        return []
 
-    def _raised(self, start: Array, payload_m: float) -> Array:
-        """Free joint positions over a posture that is not: hand straight up, or the nearest way that only gains.
-
-        Raises:
-            Unreachable: every way comes nearer to something first.
-        """
-        ik = self.ik[Frame.GRASP]
+    def _raised(self, start: Array) -> Iterator[Array]:
+        """Joint positions with the hand straight up over where it is, higher and higher; at last home."""
+        ik, q = self.ik[Frame.GRASP], start
         pose = ik.chain.forward(start)
-        q, ups = start, []
         for rise in np.arange(1, RISE_STEPS + 1) * RISE_STEP_M:
             raised = ik.refine(q, IkTarget(pose[:3, 3] - rise * DOWN, pose[:3, 2], pose[:3, 0]))
             if raised is None or float(np.abs(raised - q).max()) > MOST_TURN_RAD:
                 break
-            ups.append(q := raised)
-        for goal in (*ups, HOME):
-            if self.clearance.path_leaves(start, goal, payload_m=payload_m):
-                return goal
-        distance, name = self.clearance.distance(start, payload_m=payload_m)
-        raise Unreachable(f"the arm is {distance * 1e3:.0f} mm from the {name} and does not get away from it")
+            q = raised
+            yield q
+        yield HOME
 
     @staticmethod
     def _start(ik: InverseKinematics, q: Array, point: Array, approach: Array) -> Array:

@@ -14,13 +14,17 @@ PLANNER = Planner()
 
 
 class SpringArm:
-    """First-order joints, a plane of given height and stiffness under the tips, and a rigid tool of the true mass."""
+    """First-order joints, a plane of given height and stiffness under the tips, and a rigid tool of the true mass.
 
-    def __init__(self, surface_m=0.03, stiffness_n_m=5e4, noise_n=0.01, limits=None, part_width_m=0.0):
+    The end of the fibre is rigid, and so is everything below `core_m`; `hanging_n` hangs on the tool.
+    """
+
+    def __init__(self, surface_m=0.03, stiffness_n_m=5e4, noise_n=0.01, limits=None, part_width_m=0.0, core_m=-1.0):
         self.motion = Motion(PLANNER, limits or MotionLimits())
         self.executor = Executor(self.motion)
         self.surface_m, self.stiffness_n_m, self.noise_n = surface_m, stiffness_n_m, noise_n
         self.part_width_m = part_width_m
+        self.core_m, self.hanging_n = core_m, 0.0
         self.rng = np.random.default_rng(0)
         self.q = HOME.copy()
         self.width = 0.08
@@ -53,11 +57,15 @@ class SpringArm:
                 pad = frame in (Frame.WARM_PAD_0, Frame.WARM_PAD_1)
                 hard = min(self.stiffness_n_m, limits.pad_stiffness_n_m) if pad else self.stiffness_n_m
                 spring = limits.tip_spring_n_m if self.motion.tips_released else hard
-                contact[2] += spring * depth
+                contact[2] += spring * depth + limits.arm_stiffness_n_m * max(self.core_m - float(tip[2]), 0.0)
                 self.depth_m = max(self.depth_m, depth)
+        fibre = sensor[:3, :3] @ PLANNER.tool_in_sensor[Frame.FIBRE][:3, 3] + origin
+        contact[2] += self.motion.limits.arm_stiffness_n_m * max(self.surface_m - float(fibre[2]), 0.0)
         self.peak_n = max(self.peak_n, float(contact[2]))
         weight = -PLANNER.tool_mass_kg * (acceleration + np.array([0.0, 0.0, GRAVITY_M_S2]))
-        force = sensor[:3, :3].T @ (weight + contact) + self.noise_n * self.rng.standard_normal(3)
+        force = sensor[:3, :3].T @ (
+            weight + contact - [0.0, 0.0, self.hanging_n]
+        ) + self.noise_n * self.rng.standard_normal(3)
         self.time_ns += 1_000_000
         self.positions.append(sensor[:3, 3])
         tapped = self.motion.tap_armed and contact[2] > 0.0

@@ -57,6 +57,9 @@ class StraightPlanner:
     def surface_normal(self, approach):
         return approach
 
+    def retreat(self, line, frame, q, distance_m):
+        return None
+
     def slide(self, line, frame, q, direction, length_m):
         return self._line(np.asarray(direction), 0.0, length_m, 1)
 

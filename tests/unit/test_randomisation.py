@@ -77,6 +77,6 @@ def test_every_distribution_has_unit_and_source():
 
 
 def test_the_committed_model_was_trained_on_these_distributions():
-    """Frozen before models are trained: whoever changes a distribution trains anew and says why in docs/decisions.md."""
+    """Frozen before models are trained: who changes a distribution trains anew and says why in docs/decisions.md."""
     card = json.loads((files("palpate_agents") / "models" / "cell29" / "card.json").read_text())
     assert card["training"]["data"]["randomisation_hash"] == rand.randomisation_hash()
