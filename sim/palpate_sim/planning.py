@@ -217,7 +217,7 @@ class Planner:
     def path(self, start: Array, goal: Array, payload_m: float = 0.0) -> list[Array]:
         """Joint positions to pass on the way, the goal last: straight, or over a raised posture.
 
-        A start that is itself too near to something is left first, straight up.
+        A start that is itself too near to something, or from which no such way leads, is left first, straight up.
 
         Raises:
             Unreachable: none is free.
@@ -226,12 +226,11 @@ class Planner:
             way = self._free_path(start, goal, payload_m)
             if way:
                 return way
-        else:
-            for raised in self._raised(start):
-                if self.clearance.path_leaves(start, raised, payload_m=payload_m):
-                    way = self._free_path(raised, goal, payload_m)
-                    if way:
-                        return [raised, *way]
+        for raised in self._raised(start):
+            if self.clearance.path_leaves(start, raised, payload_m=payload_m):
+                way = self._free_path(raised, goal, payload_m)
+                if way:
+                    return [raised, *way]
         raise Unreachable("no free path between the arm's posture and its goal")
 
     def _free_path(self, start: Array, goal: Array, payload_m: float) -> list[Array]:

@@ -55,17 +55,17 @@ class SpringArm:
             if depth > 0.0:
                 limits = self.motion.limits
                 pad = frame in (Frame.WARM_PAD_0, Frame.WARM_PAD_1)
-                hard = min(self.stiffness_n_m, limits.pad_stiffness_n_m) if pad else self.stiffness_n_m
+                stiffest = limits.pad_stiffness_n_m if pad else limits.arm_stiffness_n_m
+                hard = min(self.stiffness_n_m, stiffest) if pad else self.stiffness_n_m
                 spring = limits.tip_spring_n_m if self.motion.tips_released else hard
-                contact[2] += spring * depth + limits.arm_stiffness_n_m * max(self.core_m - float(tip[2]), 0.0)
+                contact[2] += spring * depth + stiffest * max(self.core_m - float(tip[2]), 0.0)
                 self.depth_m = max(self.depth_m, depth)
         fibre = sensor[:3, :3] @ PLANNER.tool_in_sensor[Frame.FIBRE][:3, 3] + origin
         contact[2] += self.motion.limits.arm_stiffness_n_m * max(self.surface_m - float(fibre[2]), 0.0)
         self.peak_n = max(self.peak_n, float(contact[2]))
         weight = -PLANNER.tool_mass_kg * (acceleration + np.array([0.0, 0.0, GRAVITY_M_S2]))
-        force = sensor[:3, :3].T @ (
-            weight + contact - [0.0, 0.0, self.hanging_n]
-        ) + self.noise_n * self.rng.standard_normal(3)
+        weight[2] -= self.hanging_n
+        force = sensor[:3, :3].T @ (weight + contact) + self.noise_n * self.rng.standard_normal(3)
         self.time_ns += 1_000_000
         self.positions.append(sensor[:3, 3])
         tapped = self.motion.tap_armed and contact[2] > 0.0
