@@ -79,14 +79,13 @@ def test_a_wipe_dries_and_cleans_and_leaves_the_coat(world):
 
 def test_a_press_dents_what_yields_and_says_so(world):
     executor = Executor(Motion(PLANNER))
-    for material, yields in (("Cu", True), ("glass", False)):
-        part = part_of(material, condition="painted", coat_um=40.0)
+    for material, coat_um, yields in (("Cu", 0.0, True), ("Cu", 40.0, False), ("glass", 0.0, False)):
+        part = part_of(material, condition="painted", coat_um=coat_um)  # paint spreads the load
         body, execution = probe(world, part, Primitive.PRESS, executor=executor)
         assert execution.outcome is Outcome.SUCCEEDED
         sure = float(dent_depth_m(body.touch.spot(np.zeros(2), 5e-4), 6.4)[0])
         assert (sure > 0.0) == yields
         assert body.damage_m == pytest.approx(sure, rel=0.15)
-        assert (SurfaceMaps.of_part(part).coat.sum() > body.touch.maps.coat.sum()) == yields
         world.clear()
 
 
