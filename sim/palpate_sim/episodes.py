@@ -160,17 +160,15 @@ class Episodes:
             1 for each of them that was; `reliability` of the four; `primitive` and `outcome`, one-hot; `surface` and
             `extent_m` as last seen; `elapsed_s` and `probes` since the part was laid in, its first picture among them.
         """
-        cell, found, masks = self.cell, {}, []
+        cell, found, place = self.cell, {}, 0
+        values = result.block[rows].astype(np.float32)
+        known = values == values  # noqa: PLR0124 - False for NaN, without the time of `isnan` and `nan_to_num`
+        values[~known] = 0.0
         for modality, features in result.features.items():
-            values = features.values[rows].astype(np.float32)
-            known = values == values  # noqa: PLR0124 - False for NaN, without the time of `isnan` and `nan_to_num`
-            values[~known] = 0.0
-            found[modality.value] = values
-            masks.append(known)
-        found["measured"] = np.concatenate(masks, axis=1, dtype=np.float32)
-        found["reliability"] = np.stack(
-            [features.reliability[rows] for features in result.features.values()], axis=1, dtype=np.float32
-        )
+            found[modality.value] = values[:, place : place + features.values.shape[1]]
+            place += features.values.shape[1]
+        found["measured"] = known.astype(np.float32)
+        found["reliability"] = result.trust.T[rows].astype(np.float32)
         found["primitive"] = _ONE_HOT[result.primitive[rows]]
         found["outcome"] = _ONE_HOT[result.outcome[rows], : len(Outcome)]
         found["surface"] = cell.view[rows].copy()
@@ -217,7 +215,7 @@ class Episodes:
         actions = np.asarray(actions)
         check_actions(actions, cell.cells)
         # The precision of the action space, so that a cell in this process does what one behind shared memory does.
-        result = cell.probe(decode(actions.astype(np.float32, copy=False), cell.seen))
+        result = cell.probe(decode(actions.astype(np.float32, copy=False), cell.seen), decoded=True)
         reward = -settings.seconds_price * result.seconds - settings.damage_price * result.damage
         terminated = cell.probes + OVERVIEWS >= settings.max_probes
         if self.belief is not None:

@@ -205,16 +205,17 @@ class BatchedCell:
         self.elapsed_s[index] = LOOK_STILL_S
         return result
 
-    def probe(self, goals: GoalArrays) -> ProbeResult:
+    def probe(self, goals: GoalArrays, decoded: bool = False) -> ProbeResult:
         """Probe the part of every cell.
 
         Args:
-            goals: of `decoder.decode(actions, cell.seen)`, one for each cell.
+            goals: one for each cell, e.g. of `decoder.decode(actions, cell.seen)`.
+            decoded: they are, and need no check.
 
         Raises:
             ConfigError: not one goal per cell, a primitive that a batched cell does not have, or senseless numbers.
         """
-        kind, counts = goals.primitive, check_goals(goals, self.cells)
+        kind, counts = goals.primitive, check_goals(goals, self.cells, decoded)
         result = ProbeResult.empty(kind, self._widths)
         keys = combine(self.key, self.probes)
         uv = part_frame(self.rows, self._axis, goals.point_m)

@@ -78,8 +78,13 @@ def number_range(name: str, given: Any, least: int, most: int) -> tuple[int, int
     return first, behind
 
 
-def check_goals(goals: GoalArrays, cells: int) -> NDArray[np.int64]:
+def check_goals(goals: GoalArrays, cells: int, decoded: bool = False) -> NDArray[np.int64]:
     """One goal per cell, of numbers that mean something.
+
+    Args:
+        goals: to check.
+        cells: how many there are.
+        decoded: `decode` has just made them; then they are only counted.
 
     Returns:
         (9,) how many goals there are of each primitive.
@@ -87,6 +92,8 @@ def check_goals(goals: GoalArrays, cells: int) -> NDArray[np.int64]:
     Raises:
         ConfigError: other lengths, an unknown primitive or pad, or a number that is not finite or is negative.
     """
+    if decoded:
+        return np.bincount(goals.primitive, minlength=len(Primitive))
     # All numbers in one piece: a check of each array would take as long as the touch of a single cell.
     first = (goals.primitive, goals.pad_index, *(getattr(goals, name) for name in _LENGTHS))
     try:

@@ -21,6 +21,7 @@ class ProbeResult(NamedTuple):
         features: modality -> columns of `feature_names`, NaN where not measured, and reliability.
         seconds: (n,) that it took; damage: (n,) 1 is a full scratch; max_force_n: (n,).
         outcome: (n,) int64 of `Outcome`.
+        block: (n, F) all features side by side, trust: (modalities, n) all reliabilities: the same memory.
     """
 
     primitive: NDArray[np.int64]
@@ -29,6 +30,8 @@ class ProbeResult(NamedTuple):
     damage: Floats
     max_force_n: Floats
     outcome: NDArray[np.int64]
+    block: Floats
+    trust: Floats
 
     @staticmethod
     def empty(primitive: NDArray[np.int64], widths: dict[Modality, int]) -> ProbeResult:
@@ -45,7 +48,8 @@ class ProbeResult(NamedTuple):
             features[modality] = Features(blank[:, place : place + width], numbers[k])
             place += width
         seconds, damage, force = numbers[-3:]
-        return ProbeResult(primitive, features, seconds, damage, force, np.zeros(n, np.int64))
+        trust = numbers[: len(widths)]
+        return ProbeResult(primitive, features, seconds, damage, force, np.zeros(n, np.int64), blank, trust)
 
     def store(self, modality: Modality, index: Any, features: Features) -> None:
         """Take in what some cells measured.
