@@ -220,8 +220,7 @@ class BatchedCell:
         keys = combine(self.key, self.probes)
         uv = part_frame(self.rows, self._axis, goals.point_m)
         goals, target = targets(goals, uv, self._axis, self.rows, self.parts.dimensions_m)
-        # A hand that holds a part touches nothing, but the cameras and the fibre look on: at an empty table.
-        ok, outcome = target.reached, target.outcome
+        ok, outcome = target.reached, target.outcome  # a hand that holds a part can still look, at an empty table
         if some(self.held):
             refused = self.held & (kind != _LOOK)
             ok, outcome = ok & ~refused, np.where(refused, int(Outcome.ABORTED), outcome)
