@@ -71,7 +71,6 @@ class PartView:
         yaw_rad: direction of the length about +z of the base, in [-pi/2, pi/2).
         volume_m3: volume between surface and table; NaN when depth saw too little.
         hole_fraction: share of the mask where depth saw nothing.
-        roughness_m: median rms distance of the surface from local planes (depth noise included).
         spots: places to touch, best first.
         points_m: (N, 3) points of the visible surface, N <= 2000.
         pixels_m: (K, 3) point behind each pixel of the mask, row by row; pixel_holes: (K,) depth saw nothing there.
@@ -89,7 +88,6 @@ class PartView:
     yaw_rad: float = np.nan
     volume_m3: float = np.nan
     hole_fraction: float = np.nan
-    roughness_m: float = np.nan
     spots: tuple[Spot, ...] = ()
     points_m: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
     pixels_m: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
@@ -185,7 +183,7 @@ def _measure(
     inner = surface[mask]
     (cx, cy), length, width, yaw = _rectangle(inner[:, :2])
     volume = _volume(surface, mask, table_height_m, pixel_m) if hole_fraction < MAX_HOLES else np.nan
-    spots, roughness = _spots(surface, mask, pixel_m, np.array([cx, cy]), length)
+    spots = _spots(surface, mask, pixel_m, np.array([cx, cy]), length)
     if not spots:
         spots = (Spot((cx, cy, table_height_m + top), (0.0, 0.0, 1.0), np.nan, 0.0),)
         notes.append("no flat spot: touching at the centre")
@@ -194,7 +192,7 @@ def _measure(
     return PartView(
         found=True, reason="; ".join(notes), touching=touching, mask=full, table_mask=table_full,
         centroid_m=(cx, cy, table_height_m + top / 2), extent_m=(length, width, top), yaw_rad=yaw,
-        volume_m3=volume, hole_fraction=float(hole_fraction), roughness_m=roughness, spots=spots,
+        volume_m3=volume, hole_fraction=float(hole_fraction), spots=spots,
         points_m=inner[::stride][:2000], pixels_m=inner, pixel_holes=hole[mask], grasp_width_m=width,
         grasp_angle_rad=float(angle), graspable=bool(width <= HAND_OPENING_M and not touching),
     )  # fmt: skip
@@ -339,8 +337,8 @@ def _volume(surface: FloatArray, mask: NDArray[np.bool_], table_height_m: float,
 
 def _spots(
     surface: FloatArray, mask: NDArray[np.bool_], pixel_m: float, centre: FloatArray, length: float
-) -> tuple[tuple[Spot, ...], float]:
-    """Places where a window of 8 mm is flat and faces upwards, best first; and the median roughness of the surface."""
+) -> tuple[Spot, ...]:
+    """Places where a window of 8 mm is flat and faces upwards, best first."""
     size = max(3, 2 * round(SPOT_WINDOW_M / pixel_m / 2) + 1)
     rows, cols = np.nonzero(mask)
     box = (slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1))
@@ -362,8 +360,7 @@ def _spots(
         tilt = np.arctan(np.hypot(a, b))
     flat = mask[box] & (parts[0] >= 0.99 * size * size) & (determinant > 1e-14) & (tilt < MAX_SPOT_TILT_RAD)
     if not flat.any():
-        return (), np.nan
-    roughness = float(np.median(residual[flat]))
+        return ()
     # `flat` is the area where a whole window fits, so half a window of clearance is already inside it.
     padded = cv2.copyMakeBorder(flat.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
@@ -388,4 +385,4 @@ def _spots(
             )
         )
         score[np.hypot(mx - mx[i, j], my - my[i, j]) < SPOT_SPACING_M] = -np.inf
-    return tuple(chosen), roughness
+    return tuple(chosen)

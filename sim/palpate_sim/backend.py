@@ -14,8 +14,7 @@ import array_api_compat
 import numpy as np
 import scipy.special
 
-Array = Any
-"""A NumPy array or a torch tensor."""
+from palpate_agents.arrays import Array, limited
 
 
 def namespace(*arrays: Array) -> Any:
@@ -62,13 +61,6 @@ def some(mask: Array) -> bool:
     return bool(np.count_nonzero(mask)) if isinstance(mask, np.ndarray) else bool(namespace(mask).any(mask != 0))
 
 
-def limited(values: Array, low: float, high: float) -> Array:
-    """Values cut to low..high; NumPy's own `clip` takes ten times as long on a single part."""
-    if isinstance(values, np.ndarray):
-        return np.minimum(np.maximum(values, low), high)
-    return namespace(values).clip(values, low, high)
-
-
 def constant(values: Any, like: Array) -> Array:
     """A table of numbers as an array of the same library, device and floating type as `like`."""
     if isinstance(like, np.ndarray):
@@ -78,9 +70,41 @@ def constant(values: Any, like: Array) -> Array:
     return xp.asarray(values, dtype=dtype, device=like.device)
 
 
+_kept: dict[tuple[str, str, str], Array] = {}
+
+
+def kept(name: str, values: np.ndarray, like: Array) -> Array:
+    """`constant` for a table that never changes: its tensors are kept under its name, so that each is copied once."""
+    if not is_torch(like):
+        return constant(values, like)
+    key = name, str(like.dtype), str(like.device)
+    if key not in _kept:
+        _kept[key] = constant(values, like)
+    return _kept[key]
+
+
+def integers(values: Array) -> Array:
+    """Values as int64, cut towards 0."""
+    if isinstance(values, np.ndarray):
+        return values.astype(np.int64)
+    xp = namespace(values)
+    return xp.astype(values, xp.int64)
+
+
 def to_numpy(array: Array) -> np.ndarray:
     """A NumPy array with the same values; tensors come from their device."""
     return array.detach().cpu().numpy() if is_torch(array) else np.asarray(array)
+
+
+def copied(array: Array, xp: Any, device: Any = None) -> Array:
+    """A copy in another array library.
+
+    Args:
+        array: of either library.
+        xp: `numpy` or `torch`.
+        device: of torch; None for its default.
+    """
+    return np.array(to_numpy(array)) if xp is np else xp.asarray(array, device=device, copy=True)
 
 
 def interpolate(x: Array, grid_start: float, grid_step: float, table: Array) -> Array:
@@ -93,8 +117,8 @@ def interpolate(x: Array, grid_start: float, grid_step: float, table: Array) -> 
         table: (K,) values, K >= 2, of the same library as `x`.
     """
     xp = namespace(x)
-    position = xp.clip((x - grid_start) / grid_step, 0.0, float(table.shape[0] - 1))
+    position = limited((x - grid_start) / grid_step, 0.0, float(table.shape[0] - 1))
     index = xp.clip(xp.floor(position), 0.0, float(table.shape[0] - 2))
     share = position - index
-    low = xp.astype(index, xp.int64) if xp is not np else index.astype(np.int64)
+    low = integers(index)
     return table[low] * (1.0 - share) + table[low + 1] * share

@@ -342,7 +342,7 @@ class SimCell:
         if self.world.changed:
             self.world.changed = False
             for index, body in enumerate(self.world.parts):
-                self._imaging.set_surface(body.maps, index)
+                self._imaging.set_surface(index, body.maps)
 
     def _pictures(self, state: WorldState, out: list[Sample]) -> None:
         assert self._imaging is not None

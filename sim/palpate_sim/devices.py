@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_sim import keyed
-from palpate_sim.backend import Array, to_numpy
+from palpate_sim.backend import Array, copied
 from palpate_sim.randomisation import DEVICE, Table
 
 
@@ -122,9 +122,7 @@ class DeviceBatch:
 
     def to(self, xp: Any, device: Any = None) -> DeviceBatch:
         """A copy in another array library, see `PartBatch.to`."""
-        if xp is np:
-            return DeviceBatch({name: np.array(to_numpy(array)) for name, array in self.arrays.items()})
-        return DeviceBatch({name: xp.asarray(array, device=device, copy=True) for name, array in self.arrays.items()})
+        return DeviceBatch({name: copied(array, xp, device) for name, array in self.arrays.items()})
 
     def draw(self, row: int) -> DeviceDraw:
         """One set."""

@@ -70,6 +70,7 @@ class Local:
     ) -> None:  # fmt: skip
         """See `Episodes`."""
         self.episodes = Episodes(cells, seed, settings, config, belief, library)
+        self.action_space, self.observation_space = self.episodes.action_space, self.episodes.observation_space
 
     def reset(self, seed: int | list[int] | None = None) -> Observation:
         """New parts in all cells.
@@ -107,17 +108,19 @@ class Workers:
         self, workers: int, cells: int, seed: int, settings: EpisodeSettings, config: BatchConfig,
         belief: Belief | None, library: PartLibrary | None,
     ) -> None:  # fmt: skip
-        """Start the processes; `library` is the one that they load, built here if need be.
+        """Start the processes; `library` is the one that they get, built here if need be.
 
         Raises:
             ConfigError: more workers than cells.
+            CellError: a process did not start.
         """
         if workers > cells:
             raise ConfigError(f"{workers} workers were asked for {cells} cells, allowed are 1 to {cells}")
         library = library or PartLibrary.load_or_build()
         context = multiprocessing.get_context("spawn")
-        space = Episodes(1, seed, settings, config, None, library).observation_space
-        shapes = {name: (cells, *(box.shape or ())) for name, box in space.spaces.items()}
+        one = Episodes(1, seed, settings, config, None, library)
+        self.action_space, self.observation_space = one.action_space, one.observation_space
+        shapes = {name: (cells, *(box.shape or ())) for name, box in self.observation_space.spaces.items()}
         shapes |= {"action": (cells, ACTION_SIZE)}
         shared = {name: context.RawArray("f", int(np.prod(shape))) for name, shape in shapes.items()}
         self.cells = cells
@@ -126,15 +129,21 @@ class Workers:
         self._processes: list[Any] = []
         self._bounds = list(pairwise(cells * k // workers for k in range(workers + 1)))
         self._running = False
-        for first, behind in self._bounds:
-            own = replace(config, first_cell=config.first_cell + first)
+        for bounds in self._bounds:
             here, there = context.Pipe()
-            arguments = (there, shared, shapes, (first, behind), (seed, settings, own, belief, library))
-            process = context.Process(target=_serve, args=arguments, daemon=True)
+            process = context.Process(target=_serve, args=(there, shared, shapes, bounds), daemon=True)
             process.start()
             there.close()
             self._pipes.append(here)
             self._processes.append(process)
+        # Through the pipe: `start` would wait for ever for a process that died before it has read so much.
+        own = [replace(config, first_cell=config.first_cell + first) for first, _ in self._bounds]
+        try:
+            self._tell("make", [(seed, settings, part, belief, library) for part in own])
+            self._answers()
+        except BaseException:
+            self.close()
+            raise
 
     def reset(self, seed: int | list[int] | None = None) -> Observation:
         """See `Local`."""
@@ -240,6 +249,7 @@ class Workers:
 
 
 def _dead(process: Any) -> CellError:
+    process.join(timeout=1.0)  # its pipe closes a little before its exit code is known
     return CellError(
         f"a worker of the environment died (exit code {process.exitcode}); make the environment anew, "
         f'and in a script only below `if __name__ == "__main__":`'
@@ -251,15 +261,15 @@ def _view(shared: Any, shape: tuple[int, ...]) -> Floats:
 
 
 def _serve(
-    pipe: Connection, shared: dict[str, Any], shapes: dict[str, tuple[int, ...]], bounds: tuple[int, int],
-    given: tuple[int, EpisodeSettings, BatchConfig, Belief | None, PartLibrary],
-) -> None:  # fmt: skip
+    pipe: Connection, shared: dict[str, Any], shapes: dict[str, tuple[int, ...]], bounds: tuple[int, int]
+) -> None:
     """A worker."""
     first, behind = bounds
     memory = {name: _view(shared[name], shape)[first:behind] for name, shape in shapes.items()}
-    seed, settings, config, belief, library = given
     try:
-        local = Local(behind - first, seed, settings, config, belief, library)
+        _, given = pipe.recv()
+        local = Local(behind - first, *given)
+        pipe.send(("done", None))
         while True:
             command, argument = pipe.recv()
             if command == "close":

@@ -163,9 +163,9 @@ def _note(condition: str, part: Part) -> str:
     return notes.get(condition, "").format(**asdict(part))
 
 
-def _even(batch: PartBatch, coat: float = 0.0, film_um: float = 0.0) -> SurfaceMaps:
+def _even(batch: PartBatch, label: float = 0.0) -> SurfaceMaps:
     one = np.ones((len(batch), GRID, GRID))
-    return SurfaceMaps(coat * one, 0.0 * one, film_um * one, 0.0 * one)
+    return SurfaceMaps(0.0 * one, label * one, 0.0 * one, 0.0 * one)
 
 
 def _middle(batch: PartBatch) -> Array:
@@ -183,14 +183,10 @@ def _spectra(names: Sequence[str], batch: PartBatch) -> tuple[Curve, ...]:
     kept = [k for k, name in enumerate(names) if name != MARKED]
     spots = spot_batch(batch.rows(kept), shown.rows(kept), _middle(batch.rows(kept)), FIBRE_RADIUS_M)
     seen = reflectance(spots, WAVELENGTH_NM)
-    label = spot_batch(batch.rows([-1]), _labelled(), np.zeros((1, 2)), FIBRE_RADIUS_M)
+    marked = batch.rows([-1])
+    label = spot_batch(marked, _even(marked, label=1.0), _middle(marked), FIBRE_RADIUS_M)
     rows = [*seen, reflectance(label, WAVELENGTH_NM)[0]]
     return tuple(Curve(name, WAVELENGTH_NM, row) for name, row in zip(names, rows, strict=True))
-
-
-def _labelled() -> SurfaceMaps:
-    one = np.ones((1, GRID, GRID))
-    return SurfaceMaps(0.0 * one, one, 0.0 * one, 0.0 * one)
 
 
 def _contact(one: PartBatch) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:

@@ -14,15 +14,13 @@ from palpate_sim.cameras import color_camera, thermal_camera
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.kinematics import UrdfModel
 from palpate_sim.mirror import CellState
+from palpate_sim.motion import PERIOD_S
 from palpate_sim.objects import Part
 from palpate_sim.render_process import ColorJob, PartsJob, RenderProcess, SurfaceJob, ThermalJob
 from palpate_sim.rendering import PartPose
 from palpate_sim.sensors.thermal import WarmSpot
 from palpate_sim.spectators import Spectator
 from palpate_sim.surface_maps import SurfaceMaps
-
-STEP_S = 0.001
-"""Of the cell's physics."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Imaging:
             latency: steps between exposure and arrival.
             spectators: who watches besides; owned from now on.
         """
-        self._spectators = {spectator: max(1, round(spectator.period_s / STEP_S)) for spectator in spectators}
+        self._spectators = {spectator: max(1, round(spectator.period_s / PERIOD_S)) for spectator in spectators}
         self._process = RenderProcess(seed, devices)
         self._color_geometry = color_camera(model).geometry
         self._thermal_geometry = thermal_camera(model).geometry
@@ -74,18 +72,16 @@ class Imaging:
         for spectator in self._spectators:
             spectator.close()
 
-    def set_parts(self, parts: Sequence[Part], surfaces: Sequence[SurfaceMaps] | None = None) -> None:
+    def set_parts(self, parts: Sequence[Part], surfaces: Sequence[SurfaceMaps]) -> None:
         """Exchange the parts in view.
 
         Args:
             parts: those in the cell; the first is the one that is probed.
-            surfaces: of each, N = 1; None: as each part came.
+            surfaces: of each, N = 1.
         """
-        if surfaces is None:
-            surfaces = [SurfaceMaps.of_part(part) for part in parts]
         self._tell(PartsJob(tuple(parts), tuple(surfaces)))
 
-    def set_surface(self, surface: SurfaceMaps, index: int = 0) -> None:
+    def set_surface(self, index: int, surface: SurfaceMaps) -> None:
         """Tell that a contact has changed a part's surface (N = 1): the next pictures show it."""
         self._tell(SurfaceJob(index, surface))
 

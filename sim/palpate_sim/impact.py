@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, is_torch, limited, namespace
+from palpate_sim.backend import Array, constant, integers, kept, limited, namespace
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.elastic import (
     ARM_STIFFNESS_N_M,
@@ -197,19 +197,6 @@ def _hermite(t: Array, start: Array, end: Array, start_slope: Array, end_slope: 
     return start + t * (start_slope + t * (3.0 * rise - start_slope - both + t * (both - 2.0 * rise)))
 
 
-_on_device: dict[str, _PulseTable] = {}
-
-
-def _table_like(array: Array) -> _PulseTable:
-    """The table in the library and on the device of an array; made once per device."""
-    if not is_torch(array):
-        return _pulse_table()
-    device = str(array.device)
-    if device not in _on_device:
-        _on_device[device] = _PulseTable(*(constant(values, array) for values in _pulse_table()))
-    return _on_device[device]
-
-
 class Pulses(NamedTuple):
     """N taps.
 
@@ -254,8 +241,8 @@ def pulses(batch: PartBatch, speed_m_s: Array | float, law: PressLaw | None = No
     i = limited(xp.floor(row), 0.0, count - 2.0)
     j = limited(xp.floor(column), 0.0, columns - 2.0)
     u, v = row - i, column - j
-    corner = (i * columns + j).astype(np.int64) if xp is np else xp.astype(i * columns + j, xp.int64)
-    table = _table_like(mass)
+    corner = integers(i * columns + j)
+    table = _PulseTable(*(kept(f"pulse {name}", values, mass) for name, values in _pulse_table()._asdict().items()))
     weights = ((1.0 - u) * (1.0 - v), (1.0 - u) * v, u * (1.0 - v), u * v)
     places = (corner, corner + 1, corner + columns, corner + columns + 1)
     pairs = list(zip(weights, places, strict=True))
@@ -279,7 +266,7 @@ def received_until(found: Pulses, places: Array) -> Array:
     low = limited(xp.floor(x), 0.0, nodes - 2.0)
     t = x - low
     base = xp.arange(places.shape[0], dtype=xp.int64, device=places.device)[:, None] * nodes
-    index = (low.astype(np.int64) if xp is np else xp.astype(low, xp.int64)) + base
+    index = integers(low) + base
     received, slope = xp.reshape(found.received, (-1,)), xp.reshape(found.slope, (-1,)) / (nodes - 1.0)
     after = index + 1
     return _hermite(t, received[index], received[after], slope[index], slope[after])

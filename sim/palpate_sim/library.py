@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -228,12 +227,6 @@ def user_cache_dir() -> Path:
     """Folder of the user's caches for this program."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(given) if given else Path.home() / ".cache") / "palpate"
-
-
-def show_progress(done: int, total: int) -> None:
-    """A line on the error stream now and then."""
-    if done == total or done % 32 == 0:
-        sys.stderr.write(f"part library: {done} of {total} geometries\n")
 
 
 def _build(names: Sequence[tuple[str, int]], progress: Progress | None) -> LibraryRows:

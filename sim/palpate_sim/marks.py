@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from palpate_agents.observation import Frame
 from palpate_sim.contact import dent_depth_m
 from palpate_sim.surface import SurfaceMaps, dent, scrape, wipe
-from palpate_sim.touch import PADS, TouchModel
+from palpate_sim.touch import PADS, SPOT_RADIUS_M, TouchModel
 
 Array = NDArray[np.float64]
 
@@ -22,8 +22,6 @@ MIN_SLIDE_M = 2e-3
 """Shorter ways are no slides: the arm gives way sideways, parts shift a little."""
 STEP_M = 2e-4
 """The way is measured in steps of this length: noise of the part's motion adds up to nothing."""
-SPOT_RADIUS_M = 5e-4
-"""Of the ball's contact, as `surface.spot_batch` wants it."""
 
 
 @dataclass
@@ -73,7 +71,7 @@ def marked(track: ContactTrack) -> tuple[SurfaceMaps | None, float]:
     elif slid and track.frame is Frame.SCRAPER_TIP:
         after, depth = scrape(batch, maps, start, end, force_n=track.mean_force_n)
     elif track.frame is Frame.BALL_TIP and track.max_force_n > 0.0:
-        spot = track.model.spot(track.end_uv, SPOT_RADIUS_M)
+        spot = track.model.spot(track.end_uv, SPOT_RADIUS_M[Frame.BALL_TIP])
         dented = dent_depth_m(spot, track.max_force_n)
         if float(dented[0]) <= 0.0:
             return None, 0.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from palpate_sim.appearance import TEXTURES
-from palpate_sim.backend import Array, namespace, to_numpy
+from palpate_sim.backend import Array, copied, integers, namespace, to_numpy
 from palpate_sim.part_geometry import GEOMETRY_CLASSES
 from palpate_sim.part_tables import NAMES, index_of
 from palpate_sim.shapes import SHAPES
@@ -234,9 +234,7 @@ class PartBatch:
             xp: `numpy` or `torch`.
             device: of torch.
         """
-        if xp is np:
-            return PartBatch({name: np.array(to_numpy(array)) for name, array in self.arrays.items()})
-        return PartBatch({name: xp.asarray(array, device=device, copy=True) for name, array in self.arrays.items()})
+        return PartBatch({name: copied(array, xp, device) for name, array in self.arrays.items()})
 
     def part(self, row: int, number: int | None = None) -> Part:
         """One part.
@@ -285,6 +283,4 @@ def _padded(values: list[tuple[tuple[float, float, float], ...]]) -> Array:
 
 def ageing_stage(age: Array) -> Array:
     """(N,) int64 stage: 0 new, 1 worn (age below 0.5), 2 spent."""
-    xp = namespace(age)
-    stage = 1 * (age > 0.0) + 1 * (age >= 0.5)
-    return stage.astype(np.int64) if xp is np else xp.astype(stage, xp.int64)
+    return integers(1 * (age > 0.0) + 1 * (age >= 0.5))

@@ -68,10 +68,6 @@ class Distribution:
         deviate = self.b * np.clip(ndtri(u), -CUT, CUT)
         return self.a + deviate if self.kind == "normal" else self.a * np.exp(deviate)
 
-    def draw(self, rng: np.random.Generator) -> float:
-        """One value."""
-        return float(self.at(np.asarray(max(rng.random(), 2.0**-53))))
-
 
 class Table:
     """Many distributions at once."""

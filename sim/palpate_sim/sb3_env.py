@@ -18,7 +18,7 @@ from palpate_sim.env import check_options
 from palpate_sim.env_workers import Batch, Workers, make_cells
 from palpate_sim.episodes import Belief, EpisodeSettings, Observation
 from palpate_sim.library import PartLibrary
-from palpate_sim.vec_env import NUMBERS, _spaces
+from palpate_sim.vec_env import NUMBERS
 
 
 class ProbeVecEnv(VecEnv):
@@ -36,9 +36,8 @@ class ProbeVecEnv(VecEnv):
     ) -> None:
         """See `ProbeVectorEnv`."""
         self.render_mode = None
-        action, observation = _spaces(settings, config, library)
-        super().__init__(num_envs, observation, action)
         self._cells = make_cells(workers, num_envs, seed, settings, config, belief, library)
+        super().__init__(num_envs, self._cells.observation_space, self._cells.action_space)
         self._batch: Batch | None = None
         self._seed: int | None = None
         self._closed = False

@@ -1,6 +1,6 @@
 """Bodies of the cell in a PyBullet client: fixtures, arm, parts. The physics world and the renderer build the same.
 
-Only this module, arm.py, world.py, rendering.py and the library import PyBullet.
+Only this module, arm.py, world.py, rendering.py, mirror.py and library_build.py import PyBullet.
 """
 
 from __future__ import annotations

@@ -12,7 +12,13 @@ from palpate_sim.backend import Array, namespace, some
 from palpate_sim.keyed import uniform
 from palpate_sim.layers import felt_through
 from palpate_sim.part_batch import COAT_CONDUCTIVITY_W_MK, PartBatch
-from palpate_sim.sensors.look import FILM_UM, WATER_EMISSIVITY, surface_emissivity, surface_look
+from palpate_sim.sensors.look import (
+    FILM_UM,
+    WATER_EMISSIVITY,
+    WATER_LWIR_ABSORPTION_PER_UM,
+    surface_emissivity,
+    surface_look,
+)
 from palpate_sim.shapes import BOTTLE_NECK_SHARE, SHAPES
 from palpate_sim.surface_actions import amounts, dent, points_uv, same_length, scrape, wipe
 from palpate_sim.surface_maps import (
@@ -27,7 +33,6 @@ from palpate_sim.surface_maps import (
 __all__ = [
     "GRID",
     "SurfaceMaps",
-    "area_shares",
     "dent",
     "draw_surface_maps",
     "scrape",
@@ -42,8 +47,6 @@ LABEL_CONDUCTIVITY_W_MK = 0.06
 """Paper with its adhesive, assumed."""
 COAT_FRICTION, LABEL_FRICTION = (0.25, 0.45), 0.3
 """Kinetic, against steel: cured paint (each part its own), coated paper; assumed."""
-WATER_LWIR_ABSORPTION_PER_UM = 0.064
-"""Napierian absorption of water at 10 um: 640 /cm (Hale and Querry 1973); a film is passed twice."""
 WET_UM = 8.0
 """A film covers the share `film / 8 um` of a surface, at most all of it: thinner ones stand in beads. Assumed."""
 DISC_TO_HAT = 1.2247
@@ -61,7 +64,7 @@ def spot_batch(
     """The parts as a sensor with a round footprint meets them.
 
     Adds (all (N,)): `coat_cover`, `label_cover`, `dirt_cover`, `film_cover` (shares 0..1 of the footprint, each by
-    itself: `area_shares` has what is on top), `wall_factor`, `friction_factor`, `contact_resistance_m2k_w`.
+    itself: `look.layer_shares` gives what is on top), `wall_factor`, `friction_factor`, `contact_resistance_m2k_w`.
     Overrides: `film_um` (mean thickness where the footprint is wet), `contact_conductance_w_m2k`, `emissivity`,
     `gloss`, `transparency`, `rgb`, and what a ball feels through the layers: `indentation_modulus_pa`, `restitution`.
     What a part has not (`coat_um` 0, ...) is not met, whatever the maps say.
@@ -115,17 +118,6 @@ def whole_emissivity(batch: PartBatch, maps: SurfaceMaps) -> Array:
     xp, weights = namespace(batch.dimensions_m), footprint_weights(batch)
     covers = _covers(batch, maps, lambda values: xp.sum(values * weights, axis=(1, 2)), 0.0 * batch.emissivity)
     return _emissivity(batch, *covers)
-
-
-def area_shares(spot: PartBatch) -> tuple[Array, Array, Array, Array]:
-    """(N,) shares of the footprint on which the body, the coat, a label and dirt are on top; they sum to 1.
-
-    Args:
-        spot: from `spot_batch` or `whole_part`.
-    """
-    label = (1.0 - spot.dirt_cover) * spot.label_cover
-    under = (1.0 - spot.dirt_cover) * (1.0 - spot.label_cover)
-    return under * (1.0 - spot.coat_cover), under * spot.coat_cover, label, spot.dirt_cover
 
 
 def wall_factor(batch: PartBatch, uv_m: Array) -> Array:

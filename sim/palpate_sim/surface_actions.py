@@ -6,6 +6,7 @@ from math import inf, isfinite, pi
 from typing import Any
 
 from palpate_sim.backend import Array, constant, limited, namespace
+from palpate_sim.elastic import BALL_RADIUS_M
 from palpate_sim.part_batch import PartBatch
 from palpate_sim.surface_maps import SurfaceMaps, track_cover
 
@@ -23,7 +24,6 @@ HARDNESS_OVER_YIELD = 3.0
 """Indentation hardness over yield stress (Tabor 1951)."""
 DEEPEST_MARK_M = 0.5e-3
 """A guarded blade rides up before it cuts deeper."""
-BALL_RADIUS_M = 0.005
 
 
 def points_uv(batch: PartBatch, uv_m: Any, name: str) -> Array:
@@ -64,6 +64,15 @@ def same_length(batch: PartBatch, maps: SurfaceMaps) -> None:
         raise ValueError(f"{len(batch)} parts came with the surface maps of {len(maps)}; one per part is needed")
 
 
+def _stroke(
+    batch: PartBatch, maps: SurfaceMaps, start_uv: Any, end_uv: Any, width_m: Any, force_n: Any
+) -> tuple[Array, Array, Array, Array]:
+    """Start (N, 2), end (N, 2), width (N,) and force (N,) of a tool that is drawn straight, checked as in `wipe`."""
+    same_length(batch, maps)
+    start, end = points_uv(batch, start_uv, "start_uv"), points_uv(batch, end_uv, "end_uv")
+    return start, end, amounts(batch, width_m, "width_m", "m"), amounts(batch, force_n, "force_n", "N")
+
+
 def wipe(
     batch: PartBatch, maps: SurfaceMaps, start_uv: Any, end_uv: Any, width_m: Any = WIPE_WIDTH_M, force_n: Any = 3.0
 ) -> tuple[SurfaceMaps, Array]:
@@ -83,9 +92,7 @@ def wipe(
     Raises:
         ValueError: wrong shapes, negative or not finite values.
     """
-    same_length(batch, maps)
-    start, end = points_uv(batch, start_uv, "start_uv"), points_uv(batch, end_uv, "end_uv")
-    width, force = amounts(batch, width_m, "width_m", "m"), amounts(batch, force_n, "force_n", "N")
+    start, end, width, force = _stroke(batch, maps, start_uv, end_uv, width_m, force_n)
     xp = namespace(start)
     cover = track_cover(batch, start, end, width, 0.5 * width)
     pressed = force * (WIPE_WIDTH_M / (width + 1e-9))
@@ -121,9 +128,7 @@ def scrape(
     Raises:
         ValueError: wrong shapes, negative or not finite values.
     """
-    same_length(batch, maps)
-    start, end = points_uv(batch, start_uv, "start_uv"), points_uv(batch, end_uv, "end_uv")
-    width, force = amounts(batch, width_m, "width_m", "m"), amounts(batch, force_n, "force_n", "N")
+    start, end, width, force = _stroke(batch, maps, start_uv, end_uv, width_m, force_n)
     xp = namespace(start)
     cover = track_cover(batch, start, end, width, 0.0 * width)
     coat = 1.0 - xp.exp(-SCRAPE_UM_PER_N * force / (batch.coat_um + 1e-9))

@@ -133,7 +133,6 @@ class TouchModel:
         self._drift = np.zeros(3)
         self._place = dict.fromkeys(SPOT_RADIUS_M, (0.0, 0.0))
         self._spots: dict[Frame, Spot] = {}
-        self._sliding: Frame | None = None
 
     @property
     def maps(self) -> SurfaceMaps:
@@ -181,7 +180,6 @@ class TouchModel:
             depth_m: travel beyond the free surface.
             released: the tips ride on their springs; at the end of their travel they are as good as clamped.
         """
-        self._sliding = frame if frame in self._place else None
         if released and frame is not Frame.FIBRE:
             beyond = max(depth_m - TIP_TRAVEL_M, 0.0)
             return TIP_SPRING_N_M * (depth_m - beyond) + self.normal_force(frame, beyond, released=False)
@@ -193,10 +191,13 @@ class TouchModel:
             return self.met(frame).ball_force(depth_m)
         return ARM_STIFFNESS_N_M * depth_m
 
-    def friction(self, normal_n: float, tip: Array, surface: Array, normal: Array, period_s: float) -> Array:
-        """Friction on the frame that `normal_force` was asked for last (3,), N; it follows what lies on the surface.
+    def friction(
+        self, frame: Frame, normal_n: float, tip: Array, surface: Array, normal: Array, period_s: float
+    ) -> Array:
+        """Friction (3,), N, where the frame was last measured by `gap`; it follows what lies on the surface.
 
         Args:
+            frame: what touches.
             normal_n: normal force.
             tip: (3,) velocity of the tip, m/s.
             surface: (3,) velocity of the part where it is touched, m/s.
@@ -211,7 +212,7 @@ class TouchModel:
             self._slid_s = 0.0
             return np.zeros(3)
         self._slid_s += period_s
-        factor = self.met(self._sliding).friction_factor if self._sliding is not None else 1.0
+        factor = self.met(frame).friction_factor if frame in self._place else 1.0
         noise = float(self._rng.standard_normal())
         force = self._friction.force(normal_n, speed, self._slid_s, factor, noise)
         return -force * min(1.0, speed / SLIDING_M_S) / speed * velocity

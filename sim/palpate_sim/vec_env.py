@@ -63,7 +63,8 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
         """
         self.num_envs = num_envs
         self._cells = make_cells(workers, num_envs, seed, settings, config, belief, library)
-        self.single_action_space, self.single_observation_space = _spaces(settings, config, library)
+        self.single_action_space = self._cells.action_space
+        self.single_observation_space = self._cells.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.render_mode = None
@@ -133,15 +134,6 @@ class ProbeVectorEnv(VectorEnv[Observation, NDArray[np.floating], Any]):
     def close_extras(self, **kwargs: Any) -> None:
         """End the workers."""
         self._cells.close()
-
-
-def _spaces(
-    settings: EpisodeSettings | None, config: BatchConfig | None, library: PartLibrary | None
-) -> tuple[Any, Any]:
-    from palpate_sim.episodes import Episodes
-
-    one = Episodes(1, 0, settings, config, None, library)
-    return one.action_space, one.observation_space
 
 
 def _check_open(closed: bool) -> None:

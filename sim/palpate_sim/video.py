@@ -61,7 +61,6 @@ class VideoWriter:
         Raises:
             ConfigError: no encoder, or a file that cannot be written.
         """
-        self.path, self.count = path, 0
         level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         for code in FOURCC:
@@ -69,14 +68,12 @@ class VideoWriter:
             if self._writer.isOpened():
                 break
         cv2.utils.logging.setLogLevel(level)
-        self.code = code
         if not self._writer.isOpened():
             raise ConfigError(f"cannot write the video {path}: OpenCV has neither of the encoders {', '.join(FOURCC)}")
 
     def add(self, picture: Picture) -> None:
         """One frame (H, W, 3), RGB."""
         self._writer.write(np.ascontiguousarray(picture[..., ::-1]))
-        self.count += 1
 
     def close(self) -> None:
         """Finish the file; safe to call twice."""

@@ -60,7 +60,7 @@ class PartBody:
     orientation: Quaternion
     look_again: list[int]
     mass_kg: float
-    center_m: Point = (0.0, 0.0, 0.0)
+    center_m: Point = MIDDLE
     tracks: dict[Frame, ContactTrack] = field(default_factory=dict)
     damage_m: float = 0.0
 
@@ -224,13 +224,13 @@ class World:
                 tip = state.rotation @ self._tips[k] + state.origin
                 turn = quaternion_matrix(entry.orientation)
                 axis = turn.T @ (state.rotation @ self._axes[k])
-                gap, local_normal = entry.touch.gap(frame, turn.T @ (tip - entry.position), axis)
+                place = turn.T @ (tip - entry.position)
+                gap, local_normal = entry.touch.gap(frame, place, axis)
                 if gap >= 0.0:
                     entry.look_again[k] = self._count + 1 + int(gap / (CLOSING_SPEED_M_S * PERIOD_S))
                     continue
                 before = tip if last is None else last[0] @ self._tips[k] + last[1]
                 normal = turn @ np.array(local_normal)
-                place = turn.T @ (tip - entry.position)
                 self._press(state, entry, frame, -gap, tip, normal, (tip - before) / PERIOD_S)
                 self._follow(entry, frame, place[:2], state.touches[-1].normal_n)
 
@@ -269,7 +269,7 @@ class World:
         pressed = entry.touch.normal_force(frame, depth, released=self.tips_released)
         surface = self._surface_velocity(entry, tip)
         closing = float((surface - velocity) @ normal)
-        force = pressed * normal + entry.touch.friction(pressed, velocity, surface, normal, PERIOD_S)
+        force = pressed * normal + entry.touch.friction(frame, pressed, velocity, surface, normal, PERIOD_S)
         pybullet.applyExternalForce(
             entry.body, -1, (-force).tolist(), tip.tolist(), pybullet.WORLD_FRAME, physicsClientId=self.client
         )

@@ -12,7 +12,7 @@ import torch
 from palpate_agents.encoders.features import FEATURE_NAMES, FeatureConfig
 from palpate_agents.errors import ConfigError, DataError
 from palpate_agents.model_io import load_model
-from palpate_agents.observation import Modality, Primitive, ProbeFeatures
+from palpate_agents.observation import Modality, Primitive
 from palpate_sim.training.perception import (
     PerceptionTraining,
     calibrate,
@@ -36,30 +36,29 @@ def toy(count=600, seed=0) -> PerceptionData:
     index = np.arange(count) % 4
     condition = np.where(rng.random(count) < 0.25, "black", "clean")
     grid = FeatureConfig().wavelength_nm
-    probes = []
+    primitive = np.full((count, 2), -1, np.int8)
+    values = {m: np.full((count, 2, len(FEATURE_NAMES[m])), np.nan, np.float32) for m in Modality}
+    reliability = {m: np.zeros((count, 2), np.float32) for m in Modality}
+    column = FEATURE_NAMES[Modality.TACTILE].index("tap_log10_contact_time_s")
     for n in range(count):
-        empty = {m: np.full(len(FEATURE_NAMES[m]), np.nan, np.float32) for m in Modality}
-        spectrum, tap = {**empty}, {**empty}
         centre = 1200.0 if index[n] == 0 else 1350.0 if index[n] == 1 else 1500.0
         band = 0.5 - 0.2 * np.exp(-0.5 * ((grid - centre) / 30) ** 2) + rng.normal(size=len(grid)) / 500
-        spectrum[Modality.SPECTRAL] = np.concatenate([rng.normal(size=6), band]).astype(np.float32)
-        column = FEATURE_NAMES[Modality.TACTILE].index("tap_log10_contact_time_s")
-        tap[Modality.TACTILE] = tap[Modality.TACTILE].copy()
-        tap[Modality.TACTILE][column] = {0: -3.0, 1: -3.0, 2: -3.6, 3: -3.9}[int(index[n])] + 0.05 * rng.normal()
-        look_reliability = dict.fromkeys(Modality, 0.0)
-        look_reliability[Modality.SPECTRAL] = 0.2 if condition[n] == "black" else 1.0
+        spectrum = np.concatenate([rng.normal(size=6), band])
+        tap = {0: -3.0, 1: -3.0, 2: -3.6, 3: -3.9}[int(index[n])] + 0.05 * rng.normal()
         if condition[n] == "black":
-            spectrum[Modality.SPECTRAL][6:] = 0.04 + rng.normal(size=len(grid)) / 500
-        touch_reliability = dict.fromkeys(Modality, 0.0) | {Modality.TACTILE: 1.0}
-        probes.append([ProbeFeatures(Primitive.LOOK, spectrum, look_reliability)])
+            spectrum[6:] = 0.04 + rng.normal(size=len(grid)) / 500
+        primitive[n, 0], values[Modality.SPECTRAL][n, 0] = Primitive.LOOK, spectrum
+        reliability[Modality.SPECTRAL][n, 0] = 0.2 if condition[n] == "black" else 1.0
         if n % 7:
-            probes[-1].append(ProbeFeatures(Primitive.TAP, tap, touch_reliability))
+            primitive[n, 1], values[Modality.TACTILE][n, 1, column] = Primitive.TAP, tap
+            reliability[Modality.TACTILE][n, 1] = 1.0
     density = np.array([0.9, 1.05, 8.9, 2.5])[index]
     properties = np.stack([np.log10(density * 1e3), np.where(index == 2, np.nan, 0.5)], axis=1)
-    parts = [(f"s/{n}", LABELS[index[n]], str(condition[n])) for n in range(count)]
-    return PerceptionData.of(
-        parts, probes, ("log10_density_kg_m3", "restitution"), properties, FeatureConfig(), {"seed": seed}
-    )
+    ids = np.array([f"s/{n}" for n in range(count)])
+    return PerceptionData(
+        ids, np.array(LABELS)[index], condition, np.arange(count), primitive, values, reliability,
+        ("log10_density_kg_m3", "restitution"), properties.astype(np.float32), FeatureConfig(), {"seed": seed},
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +187,7 @@ def test_data_goes_through_a_file_without_pickle(data, tmp_path):
     assert len(joined) == 605
 
 
-def test_bad_files_and_lengths_are_refused(data, tmp_path):
+def test_bad_files_and_shards_are_refused(data, tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         PerceptionData.load(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no zip")
@@ -197,11 +196,6 @@ def test_bad_files_and_lengths_are_refused(data, tmp_path):
     np.savez(tmp_path / "old.npz", header=np.array(json.dumps({"layout_version": 0, "feature_version": "0"})))
     with pytest.raises(DataError, match="generate it again"):
         PerceptionData.load(tmp_path / "old.npz")
-    short = ProbeFeatures(Primitive.TAP, {m: np.zeros(2, np.float32) for m in Modality}, dict.fromkeys(Modality, 1.0))
-    with pytest.raises(DataError, match="expected"):
-        PerceptionData.of([("p", "PP", "clean")], [[short]], (), np.zeros((1, 0)), FeatureConfig())
-    with pytest.raises(DataError, match="lists of probes"):
-        PerceptionData.of([("p", "PP", "clean")], [], (), np.zeros((1, 0)), FeatureConfig())
     with pytest.raises(DataError, match="no shards"):
         PerceptionData.concatenate([])
     with pytest.raises(DataError, match="differ"):

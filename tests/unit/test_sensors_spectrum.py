@@ -132,8 +132,10 @@ def test_opaque_coat_hides_the_substrate_and_a_thin_one_lets_its_share_through()
     hidden = nir.reflectance(same_coat.replace(paint_transmission=np.zeros(3)), WAVELENGTH_NM)
     assert np.ptp(hidden, axis=0).max() < 1e-12
     substrate = np.array([[0.0], [0.5]])
-    pair = opaque(batch_of("PP", "PP", condition="painted"), paint_transmission=np.full(2, 0.36))
-    seen = nir.coated_reflectance(pair, substrate, np.array([1000.0]))[:, 0]
+    pair = batch_of("PP", "PP", condition="painted")
+    seen = nir.coated_reflectance(
+        np.full(2, 0.36), pair.coat_reflectance, pair.coat_band_strength, substrate, np.array([1000.0])
+    )[:, 0]
     coat = seen[0]
     assert seen[1] - coat == pytest.approx(0.36 * 0.5 / (1 - coat * 0.5), rel=1e-9)
 

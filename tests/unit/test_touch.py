@@ -73,7 +73,7 @@ def slid_friction(model, uv, speed_m_s=0.05, periods=400):
     total = 0.0
     for _ in range(periods):
         press_at(model, Frame.BALL_TIP, uv, 1e-5)
-        force = model.friction(2.0, np.array([speed_m_s, 0.0, 0.0]), np.zeros(3), UP, 1e-3)
+        force = model.friction(Frame.BALL_TIP, 2.0, np.array([speed_m_s, 0.0, 0.0]), np.zeros(3), UP, 1e-3)
         assert force[0] < 0.0
         assert abs(force[2]) < 1e-12
         total -= force[0] / 2.0
@@ -98,7 +98,7 @@ def test_nothing_sticks_out_of_a_touch_that_is_over():
     model = model_of()
     slid_friction(model, (0.0, 0.0), periods=20)
     model.free()
-    still = model.friction(2.0, np.zeros(3), np.zeros(3), UP, 1e-3)
+    still = model.friction(Frame.BALL_TIP, 2.0, np.zeros(3), np.zeros(3), UP, 1e-3)
     assert np.all(still == 0.0)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -158,6 +161,20 @@ def test_dead_worker_is_told():
     with pytest.raises(CellError, match="worker of the environment died"):
         env.step(actions(1)[0])
     env.close()
+
+
+def test_a_script_without_a_guard_is_told(tmp_path):
+    """Its workers die while they load it, before they have read what they are given."""
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n"
+        "from flat_library import flat_library\nfrom palpate_sim.vec_env import ProbeVectorEnv\n"
+        "ProbeVectorEnv(4, library=flat_library(), workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "CellError" in done.stderr
+    assert "in a script only below" in done.stderr
 
 
 def test_made_by_gymnasium():

@@ -10,9 +10,9 @@ import math
 from functools import lru_cache
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
+from palpate_agents.arrays import namespace
 from palpate_agents.encoders.context import FeatureConfig, PartContext
 from palpate_agents.encoders.reading import Reading, Unusable
 from palpate_agents.encoders.visual import NOT_MEASURED
@@ -122,7 +122,7 @@ def spectral_levels(spectra: Any) -> tuple[Any, Any]:
     Returns:
         (N, 6) in the order of `LEVEL_NAMES`, and (N,) structure over noise.
     """
-    xp = np if isinstance(spectra, np.ndarray) else array_api_compat.array_namespace(spectra)
+    xp = namespace(spectra)
     count = spectra.shape[1]
     if math.isfinite(float(spectra.sum())):
         place = _even(count) if xp is np else xp.asarray(_even(count), dtype=spectra.dtype, device=spectra.device)

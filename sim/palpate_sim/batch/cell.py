@@ -22,12 +22,13 @@ from palpate_sim.batch import heat, light, touch
 from palpate_sim.batch.checks import check_given, check_goals, check_mask, seeds_of, whole_number
 from palpate_sim.batch.config import BatchConfig
 from palpate_sim.batch.features import Features, TouchResult
+from palpate_sim.batch.grids import SeenGrid, seen_axis
 from palpate_sim.batch.pad_memory import PadMemory
 from palpate_sim.batch.results import ProbeResult
 from palpate_sim.batch.sizes import seen_size
-from palpate_sim.batch.targets import base_places, part_frame, seen_axis, targets, way_of
+from palpate_sim.batch.targets import base_places, part_frame, targets, way_of
 from palpate_sim.batch.timing import LOOK_STILL_S, ArmState, Spent, probe_seconds
-from palpate_sim.batch.vision import SeenGrid, seen_grid, surface_means, surface_view
+from palpate_sim.batch.vision import seen_grid, surface_means, surface_view
 from palpate_sim.batch.whole import Size, ThermalCamera, Warm, emissivity_of
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.keyed import combine, keys_of
@@ -298,9 +299,9 @@ class BatchedCell:
         spot = spots if whole else spots.rows(index)
         devices = self.devices if whole else self.devices.rows(index)
         if kind is Primitive.DWELL:
-            memory = PadMemory(*(array[index] for array in self._memory))
+            memory, ambient_c = self._memory.rows(index), self.ambient_c[index]
             felt, memory = heat.dwell(
-                spot, devices, goals.pad_index, goals.dwell_s, None, self.ambient_c[index], memory, keys, uv[index]
+                spot, devices, goals.pad_index, goals.dwell_s, None, ambient_c, memory, keys, uv[index]
             )
             after = np.maximum(spent.total_s[index] - spent.before_s[index] - goals.dwell_s, 0.0)
             for mine, new in zip(self._memory, memory.after(after), strict=True):
@@ -368,19 +369,14 @@ class BatchedCell:
 
     def _pictures(self, result: ProbeResult, index: Rows, keys: NDArray[np.int64]) -> None:
         """Camera and thermal camera."""
-        size = Size(self.rows.seen_extent_m[index], self.rows.seen_volume_m3[index])
-        extent, volume = seen_size(size, self.parts.transparency[index], keys)
+        extent, volume = seen_size(Size.of(self.rows, index), self.parts.transparency[index], keys)
         view = self._surface(index, extent[:, 2], keys)
         self.view[index], self.extent_m[index], self.volume_m3[index] = view, extent, volume
         self._ground[index] = level_ground(view, extent)
         looks = features_of_view(view.astype(np.float64), extent, volume)
         result.store(Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
-        parts = Warm(
-            self.parts.temperature_c[index], self._emissivity[index], self._spread[index],
-            self.parts.dimensions_m[index], self.parts.effusivity_w_s05_m2k[index],
-            self.parts.diffusivity_m2_s[index], self.parts.wall_thickness_m[index],
-        )  # fmt: skip
-        memory = PadMemory(*(array[index] for array in self._memory)) if some(self._memory.heat_j_m2) else None
+        parts = Warm.of(self.parts, self._emissivity, self._spread, index)
+        memory = self._memory.rows(index) if some(self._memory.heat_j_m2) else None
         warmth = heat.look(parts, ThermalCamera(self.devices.netd_k[index]), self.ambient_c[index], keys, memory)
         result.store(Modality.THERMAL, index, warmth)
 
@@ -393,8 +389,8 @@ class BatchedCell:
             self._means[stale] = surface_means(maps, grid)
             (self._emissivity[stale], self._spread[stale]), self._stale[stale] = emissivity_of(parts, maps), False
         cells = self._grid if isinstance(index, slice) else self._grid.cells(index)
-        size = Size(self.rows.seen_extent_m[index], self.rows.seen_volume_m3[index])
+        size, means = Size.of(self.rows, index), self._means[index]
         view: NDArray[np.float32] = surface_view(
-            self.parts, self.maps, size, self.devices, keys, cells, height_m, self._means[index]
+            self.parts, self.maps, size, self.devices, keys, cells, height_m, means
         )
         return view

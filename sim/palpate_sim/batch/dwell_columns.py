@@ -9,12 +9,11 @@ import numpy as np
 
 from palpate_agents.encoders import thermal as encoder
 from palpate_agents.encoders.pads import LATE_S, SETTLED_S
-from palpate_sim.backend import Array, constant, erf, namespace, ndtri
+from palpate_sim.backend import Array, constant, erf, integers, limited, namespace, ndtri
 from palpate_sim.batch.heat_curves import TouchCurves, fall_and_heat, rise_after
 from palpate_sim.batch.pad_memory import BLOCK_KEPT, FACE_KEPT, READING_PERIOD_S, PadMemory, of_pad, square_share
 from palpate_sim.contact import PAD_SIDE_M
 from palpate_sim.keyed import uniform
-from palpate_sim.sensors.heat_contact import clip
 from palpate_sim.sensors.heated_tip import (
     APPROACH_S,
     BLOCK_CAPACITY_J_K,
@@ -38,11 +37,6 @@ _PICTURE_TIMES = THERMAL_PERIOD_S * np.arange(PICTURES)
 _BEFORE_TIMES = READING_PERIOD_S * np.arange(1, BEFORE + 1)
 _DIPS = slice(COLUMN[f"pad_dip_{encoder.DIP_TIMES_S[0]:g}s_fraction"], COLUMN["pad_dip_largest_fraction"])
 _RISES = slice(COLUMN[f"spot_rise_{encoder.SPOT_TIMES_S[0]:g}s_fraction"], COLUMN["spot_log10_rise_fraction"])
-
-
-def _index(x: Array) -> Array:
-    """Integer part of non-negative numbers."""
-    return x.astype(np.intp) if isinstance(x, np.ndarray) else namespace(x).astype(x, namespace(x).int64)
 
 
 def _at(values: Array, index: Array) -> Array:
@@ -82,7 +76,7 @@ class Chance(NamedTuple):
         fixed = BEFORE + 2 * PICTURES + 4
         drawn = uniform(keys, "dwell", (_UNIFORM + fixed + readings,))
         if drawn.dtype != like.dtype:
-            drawn = clip(xp.astype(drawn, like.dtype), 1e-7, 1.0 - 1e-7)
+            drawn = limited(xp.astype(drawn, like.dtype), 1e-7, 1.0 - 1e-7)
         deviate = ndtri(drawn[:, _UNIFORM:])
         end = BEFORE + 2 * PICTURES
         return Chance(
@@ -165,7 +159,7 @@ def read_pads(curves: TouchCurves, step: Array, published_c: Array, draw: Chance
     before_s = constant(_BEFORE_TIMES, step) - first[:, None]
     before = 1.0 * ((before_s > LATE_S) & (before_s <= draw.between(2, APPROACH_S)[:, None]))
     seen = before.sum(axis=1)
-    error = (before * draw.before).sum(axis=1) * THERMISTOR_NOISE_K / clip(seen, 1.0, BEFORE)
+    error = (before * draw.before).sum(axis=1) * THERMISTOR_NOISE_K / limited(seen, 1.0, BEFORE)
     ages = xp.minimum(xp.concat([times + TOUCH_DELAY_S, curves.dwell_s[:, None]], axis=1), curves.dwell_s[:, None])
     both = fall_and_heat(curves, ages)
     rule, kept = _block_rule(count)
@@ -175,8 +169,8 @@ def read_pads(curves: TouchCurves, step: Array, published_c: Array, draw: Chance
     true = xp.where(held, true, short + (true - short) * FACE_KEPT)
     fall = true + error[:, None] - THERMISTOR_NOISE_K * draw.readings
     late = settled.sum(axis=1)
-    mean = (settled * fall).sum(axis=1) / clip(late, 1.0, count)
-    index = _index(clip(number - 1.0, 0.0, count - 1.0))[:, None]
+    mean = (settled * fall).sum(axis=1) / limited(late, 1.0, count)
+    index = integers(limited(number - 1.0, 0.0, count - 1.0))[:, None]
     if not bool((late > 0.0).all()):
         mean = xp.where(late > 0.0, mean, _at(fall, index)[:, 0])
     start = published_c + error
@@ -187,7 +181,7 @@ def read_pads(curves: TouchCurves, step: Array, published_c: Array, draw: Chance
 
 
 def _log_odds(share: Array) -> Array:
-    share = clip(share, 0.01, 0.99)
+    share = limited(share, 0.01, 0.99)
     return namespace(share).log10(share / (1.0 - share))
 
 
@@ -196,8 +190,8 @@ def _between(values: Array, first_s: Array, period_s: float, at_s: np.ndarray, f
     xp = namespace(values)
     top = values.shape[1] - 1.0
     place = (constant(at_s, values) - first_s[:, None]) / period_s
-    place = clip(xp.maximum(place, from_) if not isinstance(from_, float) else place, 0.0, top)
-    low = _index(clip(place, 0.0, top - 1.0))
+    place = limited(xp.maximum(place, from_) if not isinstance(from_, float) else place, 0.0, top)
+    low = integers(limited(place, 0.0, top - 1.0))
     value = _at(values, low)
     return value + (place - low) * (_at(values, low + 1) - value)
 
@@ -217,18 +211,18 @@ def pad_columns(values: Array, touch: Readings, asked_k: Array, rest_w: Array) -
     late = touch.settled.sum(axis=1)
     weight = touch.settled
     root = xp.sqrt(touch.times_s)
-    weighted = weight * (root - ((weight * root).sum(axis=1) / clip(late, 1.0, 1e9))[:, None])
+    weighted = weight * (root - ((weight * root).sum(axis=1) / limited(late, 1.0, 1e9))[:, None])
     slope = (weighted * dip).sum(axis=1) / ((weighted * root).sum(axis=1) + 1e-12)
     recovery = largest - (touch.ends * dip).sum(axis=1) / 3.0
     if not bool((late >= 3.0).all()):
         slope, recovery = xp.where(late >= 3.0, slope, xp.nan), xp.where(late >= 3.0, recovery, xp.nan)
     values[:, COLUMN["pad_slope_fraction_s05"]] = slope
     values[:, COLUMN["pad_recovery_fraction"]] = recovery
-    before = clip(rest_w + HEATER_GAIN_W_K * touch.short_before_k, 0.0, HEATER_LIMIT_W)
-    extra = clip(rest_w[:, None] + HEATER_GAIN_W_K * touch.short_k, 0.0, HEATER_LIMIT_W) - before[:, None]
+    before = limited(rest_w + HEATER_GAIN_W_K * touch.short_before_k, 0.0, HEATER_LIMIT_W)
+    extra = limited(rest_w[:, None] + HEATER_GAIN_W_K * touch.short_k, 0.0, HEATER_LIMIT_W) - before[:, None]
     ended = touch.held * extra
     end_w = (touch.ends * extra).sum(axis=1) / 3.0
-    last = clip(rest_w + HEATER_GAIN_W_K * touch.last_short_k, 0.0, HEATER_LIMIT_W) - before
+    last = limited(rest_w + HEATER_GAIN_W_K * touch.last_short_k, 0.0, HEATER_LIMIT_W) - before
     work = ended.sum(axis=1) - 0.5 * (ended[:, 0] + last)
     values[:, COLUMN["heater_extra_j_k"]] = READING_PERIOD_S * work * scale
     values[:, COLUMN["heater_power_rise_w_k"]] = end_w * scale
@@ -267,14 +261,14 @@ def around(uv_m: Array) -> tuple[Array, Array]:
 def _noisy_median(values: Array, sigma: Array) -> Array:
     """(n,) median of values (n, K) that all have noise of deviation `sigma` (n,): some warm pixels move it a little."""
     xp = namespace(values)
-    scale = 0.5**0.5 / clip(sigma, 1e-3, 1e9)[:, None]
+    scale = 0.5**0.5 / limited(sigma, 1e-3, 1e9)[:, None]
     ordered = xp.sort(values, axis=1)
     median = ordered[:, values.shape[1] // 2]
     for _ in range(3):
         away = (median[:, None] - values) * scale
         below = erf(away).sum(axis=1)
         slope = (1.128 * scale * xp.exp(-away * away)).sum(axis=1)
-        median = median - xp.where(slope > 0.05 * scale[:, 0], below / clip(slope, 1e-9, 1e99), 0.0)
+        median = median - xp.where(slope > 0.05 * scale[:, 0], below / limited(slope, 1e-9, 1e99), 0.0)
     return median
 
 
@@ -309,7 +303,7 @@ def spot_columns(values: Array, curves: TouchCurves, view: SpotView, draw: Chanc
     patch = emissivity * ((optics.patch + optics.patch_scatter * draw.place[:, None]) * rise)
     ring = emissivity * ((optics.ring + optics.ring_scatter * draw.ring_place[:, None]) * rise)
     # A third of the ring's pixels are warm: noise moves the median of the others towards them.
-    netd = clip(view.netd, 1e-6, 1e9)[:, None]
+    netd = limited(view.netd, 1e-6, 1e9)[:, None]
     edge = RING_EDGE * patch
     ring = ring + RING_PULL * netd * edge / (xp.abs(edge) + 1.5 * netd) * xp.exp(-((ring / (4.0 * netd)) ** 2))
     if view.warmth is not None:
@@ -325,22 +319,22 @@ def spot_columns(values: Array, curves: TouchCurves, view: SpotView, draw: Chanc
     patch = patch + grain * (draw.patch - draw.base[:, None])
     grain = (view.netd * (1.57 / RING_PIXELS) ** 0.5)[:, None]
     ring = ring + grain * (draw.ring - draw.ring_base[:, None])
-    scale = 1.0 / clip(view.asked, 1.0, 1e9)
+    scale = 1.0 / limited(view.asked, 1.0, 1e9)
     if hidden is None:
         early, from_ = patch[:, 0], 0.0
         mean, around = patch.sum(axis=1) / PICTURES, ring.sum(axis=1) / PICTURES
     else:
         number = PICTURES - hidden
         late = constant(np.arange(PICTURES), first) >= hidden[:, None]
-        early, from_ = _at(patch, _index(hidden)[:, None])[:, 0], hidden[:, None]
+        early, from_ = _at(patch, integers(hidden)[:, None])[:, 0], hidden[:, None]
         mean, around = (late * patch).sum(axis=1) / number, (late * ring).sum(axis=1) / number
     read = _between(patch, first, THERMAL_PERIOD_S, _SPOT_TIMES, from_) * scale[:, None]
     seen_s = first[:, None] + THERMAL_PERIOD_S * from_
     there = constant(_SPOT_TIMES + 0.1, first) >= seen_s
     values[:, _RISES] = xp.where(there, read, xp.nan)
-    values[:, COLUMN["spot_log10_rise_fraction"]] = xp.log10(clip(mean * scale, 1e-3, 1e9))
-    values[:, COLUMN["spot_decay_fraction"]] = clip(1.0 - patch[:, -1] / clip(early, 0.05, 1e9), -1.0, 2.0)
-    values[:, COLUMN["spot_blur_fraction"]] = clip(around / clip(mean, 0.05, 1e9), -1.0, 2.0)
+    values[:, COLUMN["spot_log10_rise_fraction"]] = xp.log10(limited(mean * scale, 1e-3, 1e9))
+    values[:, COLUMN["spot_decay_fraction"]] = limited(1.0 - patch[:, -1] / limited(early, 0.05, 1e9), -1.0, 2.0)
+    values[:, COLUMN["spot_blur_fraction"]] = limited(around / limited(mean, 0.05, 1e9), -1.0, 2.0)
 
 
 def _shutter(times: Array, draw: Chance) -> tuple[Array, Array | None]:

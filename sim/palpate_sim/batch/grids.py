@@ -1,11 +1,12 @@
-"""What of parts and their cameras does not change with the surface, on the grid of the surface map."""
+"""What of parts and their cameras does not change with the surface: the seen axis, and the grid of the surface map."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import pi
 from typing import Any, NamedTuple
 
-from palpate_sim.backend import Array
+from palpate_sim.backend import Array, namespace
 
 
 class PictureGrid(NamedTuple):
@@ -88,3 +89,12 @@ class SeenGrid:
         """Overwrite the rows `index` in place."""
         for field in fields(self):
             getattr(self, field.name)[index] = getattr(other, field.name)
+
+
+def seen_axis(rows: Any) -> Array:
+    """(n,) direction of the seen length, the map's first axis, in the part's frame, rad; of n `LibraryRows`.
+
+    The camera tells an axis, not a direction: its turn in the base frame is -pi/2 to pi/2.
+    """
+    turn = rows.yaw_rad + rows.seen_yaw_rad
+    return rows.seen_yaw_rad - pi * namespace(turn).floor(turn / pi + 0.5)

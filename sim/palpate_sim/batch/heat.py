@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from palpate_agents.encoders import thermal as encoder
-from palpate_sim.backend import Array, namespace
+from palpate_sim.backend import Array, limited, namespace
 from palpate_sim.batch.dwell_columns import (
     COLUMN,
     NAMES,
@@ -25,7 +25,6 @@ from palpate_sim.batch.features import Features
 from palpate_sim.batch.heat_curves import touch_curves
 from palpate_sim.batch.pad_memory import READING_PERIOD_S, PadMemory, of_pad
 from palpate_sim.keyed import normal
-from palpate_sim.sensors.heat_contact import clip
 from palpate_sim.sensors.heated_tip import BLOCK_LOSS_W_K, PAD_SETPOINTS_C, RELEASE_S, TOUCH_DELAY_S
 from palpate_sim.sensors.spot_optics import PATCH_PIXELS, PIXEL_M
 
@@ -124,7 +123,7 @@ def dwell(
     pad_columns(values, touch, asked, rest_w)
     pair_columns(values, touch, base, memory, pad_index)
     spot_columns(values, curves, SpotView(spot, step, later, netd, asked), draw)
-    reliability = clip(asked / encoder.MIN_STEP_K, 0.0, 1.0) * touch.usable
+    reliability = limited(asked / encoder.MIN_STEP_K, 0.0, 1.0) * touch.usable
     start, level = touch.start_c, touch.level_c
     if not bool(touch.usable.all()):
         values = xp.where(touch.usable[:, None], values, xp.nan)

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, erfcx, is_torch, namespace
+from palpate_sim.backend import Array, erfcx, is_torch, kept, limited, namespace
 from palpate_sim.sensors.heat_contact import (
     SURFACE_LOSS_W_M2K,
-    clip,
     contact_resistance,
     invert,
     laplace_places,
@@ -87,17 +86,11 @@ def _rules() -> _Rules:
     )
 
 
-_kept: dict[str, _Rules] = {}
-
-
 def _rules_as(like: Array) -> _Rules:
-    """The constants in the library, type and place of `like`; tensors are kept, so that they are copied once."""
+    """The constants in the library, type and place of `like`."""
     if not is_torch(like):
         return _rules()
-    name = f"{like.dtype} {like.device}"
-    if name not in _kept:
-        _kept[name] = _Rules(*(constant(values, like) for values in _rules()))
-    return _kept[name]
+    return _Rules(*(kept(f"heat_curves.{name}", values, like) for name, values in _rules()._asdict().items()))
 
 
 def touch_curves(spot: Any, devices: Any, pad_index: int | Array, dwell_s: Array) -> TouchCurves:
@@ -149,7 +142,7 @@ def _rise(spot: Any, dwell_s: Array, rooted: Array, response: Array, middle: Arr
 def fall_and_heat(curves: TouchCurves, time_s: Array) -> Array:
     """(n, T, 2) fall of the pad's face (1) and heat that went in (J/(m2 K)) per kelvin, at times (n, T) of contact."""
     xp = namespace(time_s)
-    share = clip(time_s / curves.dwell_s[:, None], _EARLIEST_SHARE, 1.0)
+    share = limited(time_s / curves.dwell_s[:, None], _EARLIEST_SHARE, 1.0)
     place = 1.0 - 2.0 / log(_EARLIEST_SHARE) * xp.log(share)
     square = place * place
     # Three polynomials of degree 2 at once, then one of degree 2 over the cube.
@@ -163,7 +156,7 @@ def fall_and_heat(curves: TouchCurves, time_s: Array) -> Array:
 
 def rise_after(curves: TouchCurves, after_s: Array) -> Array:
     """(n, T) mean rise under the pad per kelvin at times (n, T) after it left, `SEEN_FROM_S` to `SEEN_TO_S`."""
-    place = (clip(after_s, SEEN_FROM_S, SEEN_TO_S) - SEEN_FROM_S) * (2.0 / (SEEN_TO_S - SEEN_FROM_S)) - 1.0
+    place = (limited(after_s, SEEN_FROM_S, SEEN_TO_S) - SEEN_FROM_S) * (2.0 / (SEEN_TO_S - SEEN_FROM_S)) - 1.0
     value = curves.rise[:, -1, None]
     for k in range(_RISE_NODES - 2, -1, -1):
         value = value * place + curves.rise[:, k, None]

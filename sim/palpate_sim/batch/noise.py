@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from palpate_sim.backend import Array, namespace
+from palpate_sim.backend import Array, integers, namespace
 from palpate_sim.keyed import bits
 
 FIELDS = 6
@@ -28,7 +28,7 @@ def coarse_quantile(p: Array) -> Array:
     xp = namespace(p)
     place = p * float(_LEVELS)
     table: Any = _quantiles() if xp is np else xp.asarray(_quantiles(), device=p.device)
-    return table[place.astype(np.int64) if xp is np else xp.astype(place, xp.int64)]
+    return table[integers(place)]
 
 
 def coarse_normals(keys: Array, name: str, length: int) -> Array:

@@ -63,17 +63,9 @@ class PadMemory(NamedTuple):
         elapsed = elapsed_s if isinstance(elapsed_s, float | int) else elapsed_s[:, None]
         return self._replace(since_s=self.since_s + elapsed)
 
-    def new_part(self, changed: Array) -> PadMemory:
-        """Forgets the marks on the parts (n,) bool that were exchanged; the pads stay as warm as they are."""
-        xp = namespace(self.start_c)
-        gone = changed[:, None]
-        return self._replace(
-            start_c=xp.where(gone, xp.nan, self.start_c),
-            level_c=xp.where(gone, xp.nan, self.level_c),
-            dwell_s=xp.where(gone, xp.nan, self.dwell_s),
-            heat_j_m2=xp.where(gone, 0.0, self.heat_j_m2),
-            uv_m=xp.where(gone[..., None], xp.nan, self.uv_m),
-        )
+    def rows(self, index: Any) -> PadMemory:
+        """Of some parts; `index` is an array of numbers, or a slice."""
+        return PadMemory(*(array[index] for array in self))
 
     def pad_start_c(self, pad_index: Array) -> Array:
         """(n,) true temperature of the faces now: set temperature less what has not come back yet, degrees Celsius.

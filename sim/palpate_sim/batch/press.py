@@ -14,7 +14,7 @@ import numpy as np
 
 from palpate_agents.encoders.tactile import MIN_HOLD_SAMPLES, NAMES
 from palpate_agents.observation import Outcome
-from palpate_sim.backend import Array, constant, limited, namespace
+from palpate_sim.backend import Array, constant, integers, limited, namespace
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.robot import (
     BALL_ACCELERATION_M_S2,
@@ -247,8 +247,7 @@ def _interpolated(
     place = limited((row - nodes[:, :1]) / JOINT_PERIOD, 0.0, nodes.shape[1] - 1.001)
     low = xp.floor(place)
     share = place - low
-    index = low.astype(np.int64) if xp is np else xp.astype(low, xp.int64)
-    index = index + nodes.shape[1] * xp.arange(nodes.shape[0], dtype=xp.int64, device=nodes.device)[:, None]
+    index = integers(low) + nodes.shape[1] * xp.arange(nodes.shape[0], dtype=xp.int64, device=nodes.device)[:, None]
     flat = xp.reshape(true, (-1,))
     return flat[index] * (1.0 - share) + flat[index + 1] * share
 

@@ -24,6 +24,9 @@ PRESS_HOLD_S = 0.2
 ZERO_ERROR_N = (-0.01, 0.01)
 """Error of the controller's zero at the touch, seen in the cell."""
 
+MEDIAN = 1.2533
+"""Standard error of a median over that of a mean."""
+
 
 def draw(keys: Array, name: str, uniforms: int, normals: int) -> tuple[Array, Array]:
     """(n, uniforms) numbers in 0..1 and (n, normals) standard normal ones that belong to the keys, in one go."""

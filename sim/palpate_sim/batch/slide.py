@@ -10,7 +10,7 @@ from palpate_agents.encoders.tactile import NAMES, SETTLE_SAMPLES
 from palpate_agents.observation import Outcome
 from palpate_sim.backend import Array, constant, namespace
 from palpate_sim.batch.features import Features, TouchResult
-from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, TOOL_MASS_KG, ZERO_ERROR_N, draw, or_default
+from palpate_sim.batch.robot import JOINT_PERIOD, LIMITS, MEDIAN, TOOL_MASS_KG, ZERO_ERROR_N, draw, or_default
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import law_dent, law_displacement, law_force, press_law
 from palpate_sim.friction import ROUGH_SHARE, friction_coefficient, stribeck_rise
@@ -29,8 +29,6 @@ FREE_ROWS = 110.0
 DRIFT_N = 0.0015
 """Of the wrench since the touch (`wrench.DRIFT_PER_SQRT_S`)."""
 MOST_N = LIMITS.slide_share * LIMITS.force_limit_n
-MEDIAN = 1.2533
-"""Standard error of a median over that of a mean."""
 HANN_LINE = (0.0597, 0.0133, 0.0033)
 """What a straight line of slope 1 over all rows leaves in the first bins, per row."""
 HANN_NOISE, HANN_PEAK = 0.375, 0.25

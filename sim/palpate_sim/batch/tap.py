@@ -15,9 +15,9 @@ import numpy as np
 
 from palpate_agents.encoders.tactile import NAMES
 from palpate_agents.observation import Outcome
-from palpate_sim.backend import Array, constant, interpolate, limited, namespace, ndtri
+from palpate_sim.backend import Array, constant, integers, interpolate, limited, namespace, ndtri
 from palpate_sim.batch.features import Features, TouchResult
-from palpate_sim.batch.robot import LIMITS, draw, or_default
+from palpate_sim.batch.robot import LIMITS, MEDIAN, draw, or_default
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.elastic import BALL_RADIUS_M, law_dent, press_law
 from palpate_sim.impact import (
@@ -46,7 +46,7 @@ LARGEST_SPREAD = (1.0, 0.8256, 0.7480, 0.7012, 0.6690, 0.6449, 0.6260, 0.6107, 0
 FIELDS, WIDTH = 4, 13
 LEVELS = 1 << WIDTH
 """One hash gives four normal numbers of 8192 levels, none beyond 3.8."""
-QUIET_SAMPLES, MEDIAN = 25, 1.2533
+QUIET_SAMPLES = 25
 MIN_PEAK = 8.0
 """Peak over noise below which the features find no impact."""
 SATURATED_SAMPLES, SATURATED_RELIABILITY = 3, 0.4
@@ -206,7 +206,7 @@ def _noise(keys: Array, size: int, group: Array) -> tuple[Array, Array, Array]:
 def _crossing(signal: Array, rows: Array, outside: Array, inward: int, level: Array) -> Array:
     """Place of the crossing between a sample below the level and its neighbour towards the top."""
     xp = namespace(signal)
-    index = outside.astype(np.int64) if xp is np else xp.astype(outside, xp.int64)
+    index = integers(outside)
     inner = signal[rows, index + inward]
     outer = signal[rows, index]
     share = xp.where(inner > outer, (inner - level) / xp.where(inner > outer, inner - outer, 1.0), 0.0)

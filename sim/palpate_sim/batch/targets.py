@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Outcome, Primitive
 from palpate_agents.probing.decoder import GoalArrays
+from palpate_agents.probing.spot_quality import pairs
 from palpate_sim.batch.timing import Places
 from palpate_sim.library import LibraryRows
 from palpate_sim.motion import MotionLimits
@@ -44,28 +45,20 @@ class Targets(NamedTuple):
     there: NDArray[np.bool_]
 
 
-def seen_axis(rows: LibraryRows) -> Floats:
-    """(n,) direction of the seen length in the part's frame, rad.
-
-    The camera tells an axis, not a direction: its turn in the base frame is -pi/2 to pi/2.
-    """
-    turn = rows.yaw_rad + rows.seen_yaw_rad
-    axis: Floats = rows.seen_yaw_rad - np.pi * np.floor(turn / np.pi + 0.5)
-    return axis
-
-
 def part_frame(rows: LibraryRows, axis_rad: Floats, point_m: Floats) -> Floats:
     """(n, 2) points (n, 2) of the seen frame in the part's, m."""
     cos, sin = np.cos(axis_rad), np.sin(axis_rad)
     a, b = point_m[:, 0], point_m[:, 1]
     center = rows.seen_center_m
-    return _pairs(center[:, 0] + cos * a - sin * b, center[:, 1] + sin * a + cos * b)
+    points: Floats = pairs(center[:, 0] + cos * a - sin * b, center[:, 1] + sin * a + cos * b)
+    return points
 
 
 def way_of(goals: GoalArrays, axis_rad: Floats) -> Floats:
     """(n, 2) way of the slides in the part's frame, m."""
     angle = axis_rad + goals.slide_angle_rad
-    return _pairs(goals.slide_m * np.cos(angle), goals.slide_m * np.sin(angle))
+    way: Floats = pairs(goals.slide_m * np.cos(angle), goals.slide_m * np.sin(angle))
+    return way
 
 
 @lru_cache(maxsize=64)
@@ -73,19 +66,12 @@ def _numbers(n: int) -> NDArray[np.int64]:
     return np.arange(n)
 
 
-def _pairs(first: Floats, second: Floats) -> Floats:
-    """(n, 2); a third of the time of `np.stack` for a single part."""
-    pairs = np.empty((len(first), 2))
-    pairs[:, 0], pairs[:, 1] = first, second
-    return pairs
-
-
 def base_places(rows: LibraryRows, axis_rad: Floats, uv_m: Floats, height_m: Floats, width_m: Floats) -> Places:
     """Places in the base frame.
 
     Args:
         rows: of n parts.
-        axis_rad: (n,) see `seen_axis`.
+        axis_rad: (n,) see `grids.seen_axis`.
         uv_m: (n, 2) part's frame.
         height_m: (n,) of the surface there.
         width_m: (n,) of the part between the fingers.
@@ -104,7 +90,7 @@ def targets(
     Args:
         goals: as asked.
         uv_m: (n, 2) where the tools touch down, part's frame.
-        axis_rad: (n,) see `seen_axis`.
+        axis_rad: (n,) see `grids.seen_axis`.
         rows: of n parts.
         dimensions_m: (n, 3) of the parts.
 

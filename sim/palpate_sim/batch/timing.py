@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame, Primitive
 from palpate_agents.probing.decoder import GoalArrays
+from palpate_agents.probing.spot_quality import pairs
 from palpate_sim.clearance import WORK_AREA
 from palpate_sim.fixtures import PLACE_X_M, PLACE_Y_M
 from palpate_sim.guarded import SLIDE_ACCELERATION_M_S2
@@ -229,8 +230,7 @@ def probe_seconds(goals: GoalArrays, places: Places, arm: ArmState, ok: NDArray[
     total = before = enter
     touched = arm.touched_m
     if looks + lifts < len(kind):
-        base = np.empty((len(kind), 2))
-        base[:, 0], base[:, 1] = places.x_m, places.y_m
+        base = pairs(places.x_m, places.y_m)
         away = base - touched
         near = np.sqrt(away[:, 0] ** 2 + away[:, 1] ** 2) < NEIGHBOUR_M  # False where it is NaN
         known = near & (np.abs(goals.tilt_rad) < LEVEL_TILT_RAD)

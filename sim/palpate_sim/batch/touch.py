@@ -12,6 +12,7 @@ from palpate_agents.observation import Outcome
 from palpate_sim.backend import Array, namespace
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.press import press
+from palpate_sim.batch.robot import MEDIAN
 from palpate_sim.batch.slide import friction_along, slide
 from palpate_sim.batch.tap import tap
 from palpate_sim.devices import DeviceBatch
@@ -24,7 +25,6 @@ TRUE_GRAVITY_M_S2 = 9.81
 """Of the simulated world."""
 WEIGHING_ROWS, REFERENCE_ROWS = 333.0, 280.0
 """Rows of the wrench whose median gives the weight, and that of the empty tool."""
-MEDIAN = 1.2533
 DRIFT_N = 0.006
 """Of the wrench between both, ten seconds apart (`wrench.DRIFT_PER_SQRT_S`)."""
 LIGHTEST_KG, MIN_KG, MIN_VOLUME_M3 = 1e-5, 1e-4, 1e-7

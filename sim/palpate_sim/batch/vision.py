@@ -8,7 +8,6 @@ blended there as for the pixels of a picture (sensors/look.py) and averaged with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
@@ -17,8 +16,8 @@ import numpy as np
 
 from palpate_agents.encoders.surface_map import CELLS, CHANNELS, HIGHLIGHT
 from palpate_sim.appearance import TEXTURES
-from palpate_sim.backend import Array, constant, limited, namespace, some
-from palpate_sim.batch.grids import PictureGrid, SeenGrid
+from palpate_sim.backend import Array, constant, integers, limited, namespace, some
+from palpate_sim.batch.grids import PictureGrid, SeenGrid, seen_axis
 from palpate_sim.batch.noise import coarse_normals, coarse_quantile
 from palpate_sim.batch.sizes import mean_size
 from palpate_sim.cameras import COLOR_FOV_RAD, COLOR_SIZE
@@ -115,16 +114,6 @@ def _pooled(xp: Any, values: Array) -> Array:
     return fine[..., 0, :] + fine[..., 1, :] + fine[..., 2, :] + fine[..., 3, :]
 
 
-def oriented_yaw_rad(rows: Any) -> Array:
-    """(n,) direction of the map's first axis in the part's frame.
-
-    The camera tells an axis, not a direction: as in a picture, it is the one whose turn in the base frame lies between
-    -pi/2 and pi/2.
-    """
-    xp = namespace(rows.yaw_rad)
-    return rows.seen_yaw_rad - np.pi * xp.floor((rows.yaw_rad + rows.seen_yaw_rad) / np.pi + 0.5)
-
-
 def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     """What `surface_view` needs and no touch changes: to be kept as long as the parts lie where they lie.
 
@@ -142,14 +131,13 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     size, extent = mean_size(rows), batch.dimensions_m
     along, across = _steps()
     a, b = size[:, 0:1] * constant(along, extent), size[:, 1:2] * constant(across, extent)
-    yaw = oriented_yaw_rad(rows)
+    yaw = seen_axis(rows)
     cos, sin = xp.cos(yaw)[:, None], xp.sin(yaw)[:, None]
     x = rows.seen_center_m[:, 0:1] + cos * a - sin * b
     y = rows.seen_center_m[:, 1:2] + sin * a + cos * b
     ix = limited((x / extent[:, 0:1] + 0.5) * GRID, 0.0, GRID - 1.0)
     iy = limited((y / extent[:, 1:2] + 0.5) * GRID, 0.0, GRID - 1.0)
-    whole: Callable[[Array], Array] = np.int64 if xp is np else lambda values: xp.astype(values, xp.int64)
-    index = whole(ix) * GRID + whole(iy)
+    index = integers(ix) * GRID + integers(iy)
     flat = _flat(xp, index)
 
     def look_up(values: Array) -> Array:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palpate_sim.library import LibraryRows
 from palpate_sim.objects import PartBatch
 from palpate_sim.sensors.look import surface_emissivity
 from palpate_sim.surface import SurfaceMaps, whole_emissivity
@@ -21,6 +22,11 @@ class Size(NamedTuple):
     seen_extent_m: Floats
     seen_volume_m3: Floats
 
+    @staticmethod
+    def of(rows: LibraryRows, index: Any) -> Size:
+        """Of some library rows."""
+        return Size(rows.seen_extent_m[index], rows.seen_volume_m3[index])
+
 
 class Warm(NamedTuple):
     """What the thermal camera's picture follows from, (n,) each; `heat.look`."""
@@ -32,6 +38,14 @@ class Warm(NamedTuple):
     effusivity_w_s05_m2k: Floats
     diffusivity_m2_s: Floats
     wall_thickness_m: Floats
+
+    @staticmethod
+    def of(parts: PartBatch, emissivity: Floats, spread: Floats, index: Any) -> Warm:
+        """Of some parts; (n,) `emissivity` and its `spread` are of all, see `emissivity_of`."""
+        return Warm(
+            parts.temperature_c[index], emissivity[index], spread[index], parts.dimensions_m[index],
+            parts.effusivity_w_s05_m2k[index], parts.diffusivity_m2_s[index], parts.wall_thickness_m[index],
+        )  # fmt: skip
 
 
 class ThermalCamera(NamedTuple):

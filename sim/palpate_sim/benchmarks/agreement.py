@@ -8,7 +8,7 @@ Each part is probed through pictures, 1 kHz streams and `encoders.features.extra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +142,7 @@ def column_rows(pairs: dict[str, Pair]) -> list[ColumnRow]:
     """Agreement of every column that at least one side measures; of spectra, the levels and every eighth channel."""
     rows = []
     for probe, pair in pairs.items():
-        for k in columns_of(pair):
+        for k in columns_of(pair.names):
             raw, batched, again = pair.raw[:, k], pair.batched[:, k], pair.again[:, k]
             has_raw, has_batched = np.isfinite(raw), np.isfinite(batched)
             both = has_raw & has_batched
@@ -153,12 +153,11 @@ def column_rows(pairs: dict[str, Pair]) -> list[ColumnRow]:
     return rows
 
 
-def columns_of(pair: Pair) -> list[int]:
-    """Columns that are looked at."""
-    if LEVEL_NAMES[0] not in pair.names:
-        return list(range(len(pair.names)))
-    levels = len(LEVEL_NAMES)
-    return [*range(levels), *range(levels, len(pair.names), SPECTRAL_STEP)]
+def columns_of(names: Sequence[str]) -> list[int]:
+    """Columns that are looked at: of spectra, the levels and every eighth channel."""
+    if LEVEL_NAMES[0] not in names:
+        return list(range(len(names)))
+    return [*range(len(LEVEL_NAMES)), *range(len(LEVEL_NAMES), len(names), SPECTRAL_STEP)]
 
 
 def _column(
@@ -192,7 +191,7 @@ def told_apart(pair: Pair, seed: int = 0, jobs: int = 1) -> NDArray[np.float64]:
     """
     from sklearn.ensemble import ExtraTreesClassifier
 
-    keep = columns_of(pair)
+    keep = columns_of(pair.names)
     table = np.nan_to_num(np.concatenate([pair.raw[:, keep], pair.batched[:, keep]]), nan=-1e3)
     label, part = np.repeat([0, 1], len(pair.part)), np.tile(pair.part, 2)
     fold = np.random.default_rng(seed).permutation(int(part.max()) + 1)[part] % FOLDS

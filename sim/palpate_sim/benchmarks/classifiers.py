@@ -28,12 +28,10 @@ class Tuned:
     Attributes:
         name: which one won.
         model: fitted on all training parts.
-        held_out_accuracy: of the winner while choosing.
     """
 
     name: str
     model: Any
-    held_out_accuracy: float
 
     def predict(self, features: Array) -> NDArray[np.int64]:
         """(N, F) features, NaN allowed -> (N,) labels."""
@@ -49,18 +47,13 @@ def candidates(seed: int, jobs: int) -> dict[str, Callable[[], Any]]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    def filled(*steps: Any) -> Any:
-        # Far below every value, so that trees can split on "not measured"; kept where a column is empty.
-        return make_pipeline(*steps)
-
     def trees(leaf: int, share: str | float) -> Any:
-        forest = ExtraTreesClassifier(
-            150, min_samples_leaf=leaf, max_features=share, random_state=seed, n_jobs=jobs
-        )  # fmt: skip
-        return filled(SimpleImputer(strategy="constant", fill_value=-1e3, keep_empty_features=True), forest)
+        forest = ExtraTreesClassifier(150, min_samples_leaf=leaf, max_features=share, random_state=seed, n_jobs=jobs)
+        # Far below every value, so that trees can split on "not measured".
+        return make_pipeline(SimpleImputer(strategy="constant", fill_value=-1e3, keep_empty_features=True), forest)
 
     def linear(shrinkage: float) -> Any:
-        return filled(
+        return make_pipeline(
             SimpleImputer(strategy="median", keep_empty_features=True),
             StandardScaler(),
             LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage),
@@ -99,7 +92,7 @@ def fit_tuned(features: Array, labels: NDArray[np.int64], seed: int = 0, jobs: i
             model = make().fit(features[rest], labels[rest])
             scores[name] = float(np.mean(model.predict(features[held_out]) == labels[held_out]))
         best = max(scores, key=lambda name: scores[name])
-        return Tuned(best, makers[best]().fit(features, labels), scores[best])
+        return Tuned(best, makers[best]().fit(features, labels))
 
 
 def spectral_shape(spectra: Array) -> Array:

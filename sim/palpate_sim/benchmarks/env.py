@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from palpate_agents.errors import PalpateError
 from palpate_agents.observation import MAX_PROBES, Primitive, ProbeGoal
@@ -25,8 +26,6 @@ from palpate_sim.library import PartLibrary
 
 Progress = Callable[[str], None]
 
-STUDENT_95 = {4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Quantiles of Student's distribution by degrees of freedom."""
 CELLS = 512
 STEPS = MAX_PROBES - OVERVIEWS
 """Of an episode."""
@@ -54,7 +53,7 @@ CHILD_TIMEOUT_S = 300.0
 def figure(values: list[float]) -> dict[str, float]:
     """Mean of repeats with its 95 % interval."""
     mean, n = statistics.fmean(values), len(values)
-    half = STUDENT_95.get(n - 1, 1.96) * statistics.stdev(values) / math.sqrt(n) if n > 1 else 0.0
+    half = float(stdtrit(n - 1, 0.975)) * statistics.stdev(values) / math.sqrt(n) if n > 1 else 0.0
     return {"value": mean, "low": mean - half, "high": mean + half, "n": n}
 
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from palpate_agents.benchmarks.spectra import interval_over_objects
 from palpate_agents.encoders.features import FeatureConfig, feature_names
-from palpate_agents.encoders.reflectance import LEVEL_NAMES
 from palpate_agents.encoders.surface_map import CHANNELS
 from palpate_agents.observation import Modality, Primitive, ProbeGoal
 from palpate_agents.probing.decoder import GoalArrays, SeenPart, decode
 from palpate_sim.batch.cell import BatchConfig, BatchedCell
-from palpate_sim.batch.targets import seen_axis
+from palpate_sim.batch.grids import seen_axis
+from palpate_sim.benchmarks.agreement import columns_of
 from palpate_sim.benchmarks.full_runs import MAPS, PartRun, full_probes
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.keyed import keys_of
@@ -40,8 +40,6 @@ apart, and columns without noise are not held to rounding errors."""
 REFERENCE_PARTS = 192
 ALIKE_RAD = 0.2
 """Seen frames that differ by more have other axes."""
-SPECTRAL_STEP = 8
-"""Channels that are looked at: every eighth, beside the levels."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,7 @@ def metrics_of(both: Compared, seed: int = 0) -> dict[str, dict[str, float | int
     worked = (both.outcome_full == 0) & (both.outcome_batched == 0)
     for k, step in enumerate(steps):
         for modality in names:
-            z = np.abs(both.z(step, modality)[:, _columns(names[modality])])
+            z = np.abs(both.z(step, modality)[:, columns_of(names[modality])])
             add(f"z_{step}_{modality.value}", np.where(worked[:, k], _median(z), np.nan))
     for k, step in enumerate(steps):
         ratio = both.seconds_batched[:, k] / both.seconds_full[:, k]
@@ -250,12 +248,6 @@ def overlap(both: Compared, step: int) -> Array:
         common += np.sum(np.minimum(full, batched), axis=(1, 2)) / unit
         either += np.sum(np.maximum(full, batched), axis=(1, 2)) / unit
     return np.where(either > 0.05, common / np.maximum(either, 1e-9), np.nan)
-
-
-def _columns(names: Sequence[str]) -> list[int]:
-    if LEVEL_NAMES[0] not in names:
-        return list(range(len(names)))
-    return [*range(len(LEVEL_NAMES)), *range(len(LEVEL_NAMES), len(names), SPECTRAL_STEP)]
 
 
 def _median(values: Array) -> Array:

@@ -74,6 +74,19 @@ BANDS: dict[str, tuple[float, float]] = {
 """Expected from the physics; a figure outside is explained in docs/physics.md."""
 
 
+PREFIXES: dict[str, tuple[Modality, tuple[str, ...]]] = {
+    "press": (Modality.TACTILE, ("press_",)),
+    "tap": (Modality.TACTILE, ("tap_",)),
+    "slide": (Modality.TACTILE, ("slide_",)),
+    "lift": (Modality.TACTILE, ("lift_",)),
+    "dwell_hot": (Modality.THERMAL, ("pad_", "heater_", "spot_")),
+    "dwell_warm": (Modality.THERMAL, ("pad_", "heater_", "pair_", "spot_")),
+    "thermal_look": (Modality.THERMAL, ("part_",)),
+    "vision": (Modality.VISUAL, ("",)),
+}
+"""Which columns a probe measures; the first of two warm touches has no pair."""
+
+
 def columns_of(parts: ProbedParts, sensor: Sensor) -> Array:
     """(N, F) features of a sensor; spectra as chemometrics prepares them."""
     names = feature_names(FeatureConfig())
@@ -83,11 +96,10 @@ def columns_of(parts: ProbedParts, sensor: Sensor) -> Array:
         if probe == "nir":
             levels = len(LEVEL_NAMES)
             values = np.column_stack([values[:, :levels], spectral_shape(values[:, levels:])])
-        elif probe == "vision":
-            keep = [i for i, name in enumerate(names[Modality.VISUAL]) if name not in sensor.drop]
-            values = values[:, keep]
-        else:
-            values = values[:, np.isfinite(values).any(axis=0)] if np.isfinite(values).any() else values[:, :1]
+        elif probe in PREFIXES:
+            modality, prefixes = PREFIXES[probe]
+            columns = [n.startswith(prefixes) and n not in sensor.drop for n in names[modality]]
+            values = values[:, columns]
         blocks.append(values)
     return np.column_stack(blocks)
 
@@ -118,7 +130,7 @@ def bench_modalities(
         tests = test_sets(library, seed, parts, parts_per_condition)
         say(f"seed {seed}: {len(train)} training parts and {sum(map(len, tests.values()))} new parts probed")
         for name, sensor in SENSORS.items():
-            model = fit_tuned(_same_columns(columns_of(train, sensor)), train.material, seed, jobs)
+            model = fit_tuned(columns_of(train, sensor), train.material, seed, jobs)
             chosen.setdefault(name, []).append(model.name)
             line = []
             for condition, new in tests.items():
@@ -129,6 +141,9 @@ def bench_modalities(
                 _polymers(right, model, tests, sensor)
             say(f"seed {seed} {name}: {', '.join(line)} ({model.name})")
     metrics = {name: _interval(hits) for name, hits in right.items()}
+    for name, (low, high) in BANDS.items():
+        if not low <= metrics[name]["value"] <= high:
+            say(f"{name} is {metrics[name]['value']:.3f}, expected {low:g} to {high:g}")
     chance = float(np.mean([np.bincount(t.material).max() / len(t) for t in tests.values()]))
     return {
         "benchmark": "modalities",
@@ -166,10 +181,6 @@ def _polymers(right: dict[str, list[Array]], model: Any, tests: dict[str, Probed
         new = tests[condition].rows(polymer[tests[condition].material])
         hit = (model.predict(columns_of(new, sensor)) == new.material).astype(float)
         right.setdefault(f"nir_{condition}_polymers", []).append(hit)
-
-
-def _same_columns(values: Array) -> Array:
-    return values
 
 
 def _interval(hits: list[Array]) -> dict[str, float | int]:

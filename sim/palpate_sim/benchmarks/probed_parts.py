@@ -95,9 +95,7 @@ class _Drawing(NamedTuple):
 
 def _drawn(keys: NDArray[np.int64], ambient_c: NDArray[np.float64], how: _Drawing) -> PartBatch:
     same = SAME_SHAPES if how.intact_paint or how.alike else None
-    batch = draw_parts(
-        keys, conditions=how.condition, ambient_c=ambient_c, lots=how.lots, geometry_class=same
-    )  # fmt: skip
+    batch = draw_parts(keys, conditions=how.condition, ambient_c=ambient_c, lots=how.lots, geometry_class=same)
     count = len(batch)
     if how.alike:
         one = draw_parts(keys_of(0, 0), "ABS", "clean")

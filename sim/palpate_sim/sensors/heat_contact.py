@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import j1
 
-from palpate_sim.backend import Array, constant, erfcx, is_torch, namespace
+from palpate_sim.backend import Array, constant, erfcx, integers, is_torch, kept, limited, namespace
 from palpate_sim.contact import PAD_SIDE_M
 from palpate_sim.devices import DeviceDraw
 
@@ -82,28 +82,11 @@ def _disc_spline() -> np.ndarray:
 
 
 _FOUR = np.arange(4)
-_tables: dict[Any, Array] = {}
-
-
-def _table(name: str, values: np.ndarray, like: Array) -> Array:
-    """A constant in the library, type and place of `like`; tensors are kept, so that they are copied once."""
-    if not is_torch(like):
-        return values
-    key = name, str(like.dtype), str(like.device)
-    if key not in _tables:
-        _tables[key] = constant(values, like)
-    return _tables[key]
-
-
-def clip(x: Array, low: float, high: float) -> Array:
-    """`xp.clip`; NumPy's own takes four times as long on a few numbers."""
-    return np.minimum(np.maximum(x, low), high) if isinstance(x, np.ndarray) else namespace(x).clip(x, low, high)
 
 
 def _whole(x: Array) -> tuple[Array, Array]:
     """Integer part of non-negative numbers, as an index, and the rest."""
-    xp = namespace(x)
-    index = x.astype(np.intp) if xp is np else xp.astype(x, xp.int64)
+    index = integers(x)
     return index, x - index
 
 
@@ -124,15 +107,15 @@ def _spreading_ratio(x: Array, thickness: Array) -> Array:
         thickness: (N,) over the disc's radius.
     """
     xp = namespace(x)
-    table = _table("disc", _disc_spline(), x)
+    table = kept("disc", _disc_spline(), x)
     step_x = (_LOG_X[1] - _LOG_X[0]) / (_POINTS_X - 1)
     step_l = (_LOG_L[1] - _LOG_L[0]) / (_POINTS_L - 1)
     place = (xp.log(thickness) - _LOG_L[0]) / step_l
-    row, t = _whole(clip(place, 0.0, _POINTS_L - 1.000001))
+    row, t = _whole(limited(place, 0.0, _POINTS_L - 1.000001))
     # Each part has one thickness: first its own row of the table, then a spline in one dimension.
     rows = row[:, None] + (_FOUR if xp is np else xp.arange(4, device=x.device))
     lines = xp.matmul(xp.concat([w[:, None] for w in _basis(t)], axis=1)[:, None, :], table[rows])[:, 0, :]
-    column, t = _whole(clip((xp.log(x) - _LOG_X[0]) * (1.0 / step_x), 0.0, _POINTS_X - 1.000001))
+    column, t = _whole(limited((xp.log(x) - _LOG_X[0]) * (1.0 / step_x), 0.0, _POINTS_X - 1.000001))
     width = table.shape[1]
     if xp is np:
         flat = lines.ravel()
@@ -168,13 +151,13 @@ def contact_resistance(batch: Any) -> Array:
 
 def laplace_places(time_s: Array) -> Array:
     """(N, T, 8) Laplace variable at which `invert` wants a transform for times (N, T), 1/s."""
-    return _table("places", _PLACES, time_s) / time_s[..., None]
+    return kept("places", _PLACES, time_s) / time_s[..., None]
 
 
 def invert(transform: Array, time_s: Array) -> Array:
     """Inverse Laplace transform (Gaver-Stehfest) at times (N, T); transform (N, T, 8) at `laplace_places`."""
     xp = namespace(time_s)
-    return xp.matmul(transform, _table("weights", _WEIGHTS, time_s)) / time_s
+    return xp.matmul(transform, kept("weights", _WEIGHTS, time_s)) / time_s
 
 
 def pad_effusivity(devices: Any, pad_index: int | Array, like: Array) -> Array:
@@ -214,7 +197,7 @@ def _contact(
     start = batch.temperature_c
     step = (pad_start_c - start)[:, None]
     touching = time > 0.0
-    late = clip(time, EARLIEST_S, 1e9)
+    late = limited(time, EARLIEST_S, 1e9)
     s = laplace_places(late)
     part = xp.reshape(part_impedance(batch, xp.reshape(s, (count, -1))), (count, length, _TERMS))
     pad = 1.0 / (pad_effusivity(devices, pad_index, start)[:, None, None] * xp.sqrt(s))
@@ -331,7 +314,7 @@ def _rise_after(
     taken over the root of the time from there.
     """
     xp = namespace(after)
-    nodes, weights = _table("nodes", _NODES, after), _table("node weights", _NODE_WEIGHTS, after)
+    nodes, weights = kept("nodes", _NODES, after), kept("node weights", _NODE_WEIGHTS, after)
     count, length = after.shape
     half = 0.5 * dwell
     early = half * nodes**2

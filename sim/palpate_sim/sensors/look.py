@@ -19,8 +19,10 @@ FILM_UM = 15.0
 """Where a film is this thick, 63 % of its effect on looks is there; below, a rough surface shows through. Assumed."""
 WET_DARKENING, WET_SMOOTHING = 0.25, 0.6
 """Share of light that a film keeps inside a rough surface (Lekner and Dorf 1988), and of roughness that it fills."""
-OPAQUE_WATER_UM = 1.0 / (2.0 * 0.064)
-"""Film that absorbs all but 1/e of long-wave infrared on its way in and out (Hale and Querry 1973), um."""
+WATER_LWIR_ABSORPTION_PER_UM = 0.064
+"""Napierian absorption of water at 10 um: 640 /cm (Hale and Querry 1973); a film is passed twice."""
+OPAQUE_WATER_UM = 1.0 / (2.0 * WATER_LWIR_ABSORPTION_PER_UM)
+"""Film that absorbs all but 1/e of long-wave infrared on its way in and out, um."""
 LUMA = (0.299, 0.587, 0.114)
 GLOSSY_BLACK_LUMINANCE = 0.12
 LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -99,14 +101,12 @@ def surface_look(batch: Any, coat: Array, label: Array, film_um: Array, dirt: Ar
         )
 
     dry = blend(batch.gloss, batch.coat_gloss, LABEL_GLOSS, DIRT_GLOSS)
-    colours = [
-        wet_look(
-            film_um, blend(batch.rgb[:, k], batch.coat_rgb[:, k], batch.label_rgb[:, k], batch.dirt_rgb[:, k]), dry
-        )
+    darkened, gloss = wet_look(film_um, 1.0, dry)
+    red, green, blue = (
+        blend(batch.rgb[:, k], batch.coat_rgb[:, k], batch.label_rgb[:, k], batch.dirt_rgb[:, k]) * darkened
         for k in range(3)
-    ]
-    rgb = colours[0][0], colours[1][0], colours[2][0]
-    return Look(rgb, colours[0][1], _wide(batch.transparency, coat) * shares[0], shares[0])
+    )
+    return Look((red, green, blue), gloss, _wide(batch.transparency, coat) * shares[0], shares[0])
 
 
 def surface_emissivity(batch: Any, coat: Array, label: Array, film_um: Array, dirt: Array) -> Array:

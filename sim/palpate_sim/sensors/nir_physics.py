@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, interpolate, is_torch, limited, namespace
+from palpate_sim.backend import Array, constant, interpolate, is_torch, kept, limited, namespace
 
 RESOLUTION_NM = 10.0  # full width of the slit function
 TABLE_REFLECTANCE = 0.6  # inside, of what lies behind a clear part; assumed
@@ -131,7 +131,7 @@ def water_transmission(film_um: Array, wavelength_nm: Array) -> Array:
         film_um: (N,) thickness, micrometres.
         wavelength_nm: (C,) or (N, C).
     """
-    table = constant(_water_table(), wavelength_nm)
+    table = kept("water", _water_table(), wavelength_nm)
     absorption = interpolate(wavelength_nm, float(WATER_NM[0]), _WATER_STEP_NM, table)
     return namespace(film_um).exp((-WATER_PATH * 1e-4) * film_um[:, None] * absorption)
 
@@ -165,18 +165,21 @@ def _some(mask: Array) -> tuple[Array, ...]:
     return (rows,) if rows.shape[0] else ()
 
 
-def coated_reflectance(batch: Any, substrate: Array, wavelength_nm: Array) -> Array:
+def coated_reflectance(
+    transmission: Array, base: Array, strength: Array, substrate: Array, wavelength_nm: Array
+) -> Array:
     """(N, C) inside of an intact coat on a substrate, `R0 + t Rg / (1 - R0 Rg)`.
 
     `t` is the share of the substrate's light that returns through the coat (both ways); the coat itself reflects what
     its one-way transmission `sqrt(t)` leaves of an opaque coat. An uncoated part has t = 1 and R0 = 0.
+
+    Args:
+        transmission: (N,) `t`.
+        base: (N,) reflectance of the opaque coat between its bands.
+        strength: (N,) K/S of its strongest band.
+        substrate: (N, C) internal reflectance behind it.
+        wavelength_nm: (C,) or (N, C).
     """
-    return _coated(
-        batch.paint_transmission, batch.coat_reflectance, batch.coat_band_strength, substrate, wavelength_nm
-    )  # fmt: skip
-
-
-def _coated(transmission: Array, base: Array, strength: Array, substrate: Array, wavelength_nm: Array) -> Array:
     xp = namespace(substrate)
     share = transmission[:, None]
     bands = band_sum(constant(COAT_BANDS, substrate), wavelength_nm)
@@ -234,7 +237,7 @@ def reflectance(
         seen[rows] = internal[rows] * (1.0 - 0.7 * gloss[rows] + 0.7 * mirror[rows])[:, None]
     coat = xp.where(batch.paint_transmission < 1.0, _cover(batch, "coat_cover", 1.0), 0.0)
     for rows in _some(coat > 0.0):
-        inside = _coated(
+        inside = coated_reflectance(
             batch.paint_transmission[rows], batch.coat_reflectance[rows], batch.coat_band_strength[rows],
             internal[rows], _of(wavelength_nm, rows),
         )  # fmt: skip

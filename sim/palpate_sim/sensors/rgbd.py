@@ -25,7 +25,7 @@ from palpate_sim.sensors.look import (
     surface_look,
     weighted,
 )
-from palpate_sim.surface_maps import GRID, SurfaceMaps
+from palpate_sim.surface_maps import GRID, MAPS, SurfaceMaps
 
 HOLE_BLOB_PX = 6
 TEXTURE_REFERENCE_PX = 3
@@ -55,7 +55,7 @@ def map_values(maps: SurfaceMaps, dimensions_m: Sequence[float], places_m: NDArr
     """Coat, label, film and dirt (1, K) of one part at places (K, 2) of its frame, m; the nearest cell's beyond it."""
     share = places_m / np.asarray(dimensions_m[:2]) + 0.5
     ix, iy = np.clip((share * GRID).astype(np.int64), 0, GRID - 1).T
-    return [getattr(maps, name)[:1, ix, iy] for name in ("coat", "label", "film_um", "dirt")]
+    return [getattr(maps, name)[:1, ix, iy] for name in MAPS]
 
 
 def pixel_look(part: Part, maps: SurfaceMaps, mask: NDArray[np.bool_], places_m: NDArray) -> PixelLook:

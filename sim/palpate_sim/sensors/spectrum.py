@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, constant, integers, kept, namespace
 from palpate_sim.sensors.nir_physics import (
     TABLE_REFLECTANCE,
     kubelka_munk,
@@ -129,7 +129,7 @@ def scan(seen: Array, devices: Any, standoff_m: Array | float, angle_rad: Array 
     shape = level[:, None] + (level * numbers[:, channels + 1])[:, None] * tilt
     response = constant(_response(channels), seen)
     end = devices.axis_end_nm
-    lamp = response[int(end > END_NM)] if isinstance(end, float | int) else response[_integers(end > END_NM)]
+    lamp = response[int(end > END_NM)] if isinstance(end, float | int) else response[integers(end > END_NM)]
     peak, dark = WHITE_SHARE * FULL_SCALE, DARK_SHARE * FULL_SCALE
     noise = peak / _column(devices.spectral_snr)
     drift = dark + peak * DARK_DRIFT * numbers[:, channels + 2]
@@ -142,20 +142,15 @@ def scan(seen: Array, devices: Any, standoff_m: Array | float, angle_rad: Array 
     return Scan(counts, dark + of_mean * dark_noise, (lamp + dark) + of_mean * white_noise)
 
 
-def _integers(values: Array) -> Array:
-    xp = namespace(values)
-    return values.astype(np.int64) if xp is np else xp.astype(values, xp.int64)
-
-
 def _reference_numbers(devices: Any, channels: int, like: Array) -> tuple[Array, Array]:
     """Standard normal numbers of the dark and of the white reference, each (C,) of one device or (N, C)."""
-    table, place = constant(_reference_noise(), like), devices.reference_place * _PLACES
+    table, place = kept("reference noise", _reference_noise(), like), devices.reference_place * _PLACES
     if isinstance(place, float | int):
         first, second = int(place), int(place % 1.0 * _PLACES)
         return table[first : first + channels], table[second : second + channels]
     xp = namespace(place)
     along = xp.arange(channels, device=place.device)[None, :]
-    first, second = _integers(place), _integers(place % 1.0 * _PLACES)
+    first, second = integers(place), integers(place % 1.0 * _PLACES)
     return table[first[:, None] + along], table[second[:, None] + along]
 
 

@@ -15,7 +15,7 @@ from scipy.ndimage import convolve1d
 from scipy.special import erf
 
 from palpate_agents.encoders.thermal import PAD_HALF_M
-from palpate_sim.backend import Array, constant, namespace
+from palpate_sim.backend import Array, integers, kept, namespace
 from palpate_sim.contact import PAD_SIDE_M
 
 PIXEL_M = 0.00255
@@ -76,8 +76,8 @@ def spot_optics(log_spread: Array) -> SpotOptics:
     xp = namespace(log_spread)
     step = _LOG_SPREAD[1] - _LOG_SPREAD[0]
     place = xp.clip((log_spread - _LOG_SPREAD[0]) / step, 0.0, len(_LOG_SPREAD) - 1.000001)
-    index = place.astype(np.intp) if xp is np else xp.astype(place, xp.int64)
-    table = constant(_tables(), log_spread)
+    index = integers(place)
+    table = kept("spot optics", _tables(), log_spread)
     share = (place - index)[..., None]
     value = table[index] * (1.0 - share) + table[index + 1] * share
     return SpotOptics(*(value[..., k] for k in range(4)))

@@ -23,7 +23,7 @@ from palpate_agents.probing.spots import SpotChooser
 from palpate_sim.devices import DeviceBatch, draw_device_batch
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import placement
-from palpate_sim.objects import AMBIENT_C, Part, PartBatch, draw_parts
+from palpate_sim.objects import AMBIENT_C, PartBatch, draw_parts
 from palpate_sim.planning import Planner
 from palpate_sim.rendering import PartRenderer
 from palpate_sim.training.dwell_windows import dwell_window
@@ -83,7 +83,7 @@ class ProbedScene:
 def draw_set(
     seed: int, indices: Sequence[int] | range, mix: str = "mix"
 ) -> tuple[PartBatch, DeviceBatch, NDArray[np.float64]]:
-    """Parts of a data set, their sets of devices, and (N,) temperatures of their rooms.
+    """Some parts of a data set, their sets of devices, and (N,) temperatures of their rooms.
 
     Args:
         seed: of the data set.
@@ -93,12 +93,6 @@ def draw_set(
     keys = keys_of(seed, np.asarray(indices))
     ambient_c = AMBIENT_C + AMBIENT_SPREAD_K * (2.0 * uniform(keys, "ambient") - 1.0)
     return draw_parts(keys, mix=mix, ambient_c=ambient_c), draw_device_batch(combine(keys, "devices")), ambient_c
-
-
-def part_of(seed: int, index: int, mix: str = "mix") -> tuple[Part, float]:
-    """Part number `index` of a data set and its room's temperature: any part can be drawn again."""
-    batch, _, ambient_c = draw_set(seed, [index], mix)
-    return batch.part(0, index), float(ambient_c[0])
 
 
 class WindowMaker:

@@ -1,7 +1,7 @@
 """Training data of the fusion model: features of every probe of many parts, in one `.npz`. NumPy only, no torch.
 
-The generator fills a `PerceptionData` part by part with the features that `palpate_agents.encoders.features.extract`
-gives, so that a model sees in training exactly what it sees in the cell.
+Features are in the columns that `palpate_agents.encoders.features.extract` gives in the cell; `training.batched` makes
+them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate_agents.encoders.features import FEATURE_VERSION, FeatureConfig, feature_names
+from palpate_agents.encoders.features import FEATURE_VERSION, FeatureConfig
 from palpate_agents.errors import DataError
-from palpate_agents.observation import Modality, ProbeFeatures
+from palpate_agents.observation import Modality
 
 LAYOUT_VERSION = 2
 
@@ -51,40 +51,6 @@ class PerceptionData:
 
     def __len__(self) -> int:
         return len(self.part_id)
-
-    @classmethod
-    def of(
-        cls, parts: Sequence[tuple[str, str, str]], probes: Sequence[Sequence[ProbeFeatures]],
-        property_names: Sequence[str], properties: NDArray[np.floating], config: FeatureConfig,
-        origin: dict[str, object] | None = None,
-    ) -> PerceptionData:  # fmt: skip
-        """From `(part_id, material, condition)` and the features of the probes of every part, in the order done.
-
-        Raises:
-            DataError: lengths differ, or features are not of `config`.
-        """
-        if not len(parts) == len(probes) == len(properties):
-            raise DataError(f"{len(parts)} parts, {len(probes)} lists of probes, {len(properties)} rows of properties")
-        names = feature_names(config)
-        size = (len(parts), max((len(p) for p in probes), default=0))
-        primitive = np.full(size, -1, np.int8)
-        values = {m: np.full((*size, len(names[m])), np.nan, np.float32) for m in Modality}
-        reliability = {m: np.zeros(size, np.float32) for m in Modality}
-        for n, done in enumerate(probes):
-            for p, probe in enumerate(done):
-                primitive[n, p] = int(probe.primitive)
-                for m in Modality:
-                    if probe.values[m].shape != values[m].shape[2:]:
-                        raise DataError(
-                            f"part {parts[n][0]}: {m} has {probe.values[m].shape}, expected {values[m].shape[2:]}"
-                        )
-                    values[m][n, p] = probe.values[m]
-                    reliability[m][n, p] = probe.reliability[m]
-        ids, materials, conditions = (np.array([part[i] for part in parts], dtype=np.str_) for i in range(3))
-        return cls(
-            ids, materials, conditions, np.arange(len(parts)), primitive, values, reliability, tuple(property_names),
-            np.asarray(properties, np.float32), config, origin or {},
-        )  # fmt: skip
 
     def rows(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> PerceptionData:
         """Some of the parts."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from palpate_agents.observation import Frame, Outcome, Primitive, ProbeExecution, ProbeGoal, ProbeWindows, TapBurst
 from palpate_sim.batch.robot import BALL_ACCELERATION_M_S2, JOINT_PERIOD, PRESS_HOLD_S, ZERO_ERROR_N
+from palpate_sim.batch.touch import TRUE_GRAVITY_M_S2
 from palpate_sim.contact import (
     BURST_RATE_HZ,
     TIP_MASS_KG,
@@ -29,7 +30,6 @@ from palpate_sim.training.scene_of_part import Hit, PartScene
 
 Array = NDArray[np.floating]
 
-GRAVITY_M_S2 = 9.81
 BEFORE_CONTACT = 400
 TAP_WINDOW_S = 0.1
 PAD_ACCELERATION_M_S2 = (2.0, 2.65)
@@ -75,7 +75,7 @@ class ToolGeometry:
 
     def weight(self, rotation: Array, mass_kg: float) -> Array:
         """(3,) weight in the sensor frame, N."""
-        return rotation.T @ np.array([0.0, 0.0, -GRAVITY_M_S2 * mass_kg])
+        return rotation.T @ np.array([0.0, 0.0, -TRUE_GRAVITY_M_S2 * mass_kg])
 
 
 @dataclass(frozen=True)

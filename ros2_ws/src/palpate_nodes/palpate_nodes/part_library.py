@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from palpate_nodes.progress import bars
 
 if TYPE_CHECKING:
     from palpate_sim.library import PartLibrary
@@ -15,9 +16,8 @@ def part_library(console: Console) -> PartLibrary:
     """Loads the library from the user's cache, or builds it (about a minute), showing how far it is."""
     from palpate_sim.library import PartLibrary
 
-    columns = TextColumn("building the part library"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("parts", visible=False)
+    with bars(console, transient=True) as bar:
+        task = bar.add_task("building the part library", visible=False)
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=done < total)

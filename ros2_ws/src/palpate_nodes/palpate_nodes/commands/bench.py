@@ -8,9 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 _SPECTRA_HELP = """Leave-item-out identification of measured spectra, beside SVM, random forest and 1-NN in one run.
 
@@ -133,20 +130,23 @@ def agreement(
     """Batched cell against raw windows and the full cell."""
     from palpate_nodes.benchmarking import finish
     from palpate_nodes.part_library import part_library
+    from palpate_nodes.progress import bars
     from palpate_sim.benchmarks.agreement import agreement as raw_and_batched
     from palpate_sim.benchmarks.full_vs_batched import full_vs_batched
 
     console = Console(highlight=False)
     began = time.monotonic()
     library = part_library(console)
-    with Progress(*COLUMNS, console=console) as bar:
-        windows = bar.add_task("raw windows", total=60 if quick else parts)
+    if quick:
+        parts, full_parts = 60, 3
+    with bars(console) as bar:
+        windows = bar.add_task("raw windows", total=parts)
         metrics = raw_and_batched(
-            60 if quick else parts, seed, lambda done, total: bar.update(windows, completed=done, total=total), library
+            parts, seed, lambda done, total: bar.update(windows, completed=done, total=total), library
         )
-        full = bar.add_task("full cell", total=3 if quick else full_parts)
+        full = bar.add_task("full cell", total=full_parts)
         metrics |= full_vs_batched(
-            3 if quick else full_parts, seed, lambda done, total: bar.update(full, completed=done, total=total), library
+            full_parts, seed, lambda done, total: bar.update(full, completed=done, total=total), library
         )
     wall_s = round(time.monotonic() - began, 1)
     result = {"benchmark": "agreement", "seeds": [seed], "metrics": metrics, "baselines": {}, "wall_s": wall_s}

@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from palpate_agents.errors import ConfigError
-
-COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 _HELP = """Train the fusion model of the simulated cell.
 
@@ -36,6 +33,7 @@ def perception(
     import torch
 
     from palpate_nodes.part_library import part_library
+    from palpate_nodes.progress import bars
     from palpate_sim.training.batched import generate_batched
     from palpate_sim.training.perception import PerceptionTraining, train_to
     from palpate_sim.training.perception_data import PerceptionData
@@ -46,7 +44,7 @@ def perception(
         simulated = PerceptionData.load(data)
     else:
         library = part_library(console)
-        with Progress(*COLUMNS, console=console) as bar:
+        with bars(console) as bar:
             task = bar.add_task("probing parts", total=parts)
             simulated = generate_batched(
                 parts, seed, library, progress=lambda done, _total: bar.update(task, completed=done)

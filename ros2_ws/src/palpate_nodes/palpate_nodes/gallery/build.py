@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from palpate_agents.errors import DataError
 from palpate_agents.materials import MATERIALS, material
 from palpate_nodes.gallery.page import page
 from palpate_nodes.results import write_text
@@ -35,6 +36,8 @@ def build_gallery(out: Path, materials: Sequence[str] = MATERIALS, console: Cons
     """
     for name in materials:
         material(name)
+    if not out.resolve().parent.is_dir():
+        raise DataError(f"the folder of {out} does not exist; make it first, or give another --out")
     bars = Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
         console=console or Console(quiet=True), disable=console is None, transient=True,

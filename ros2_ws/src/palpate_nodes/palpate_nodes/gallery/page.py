@@ -41,7 +41,7 @@ def page(sheets: Sequence[Sheet], pictures: Pictures, background: Sequence[Sheet
     shown = sum(len(sheet.samples) for sheet in sheets)
     wall = "".join(_tile(sheet, pictures[sheet.material][0]) for _, members in families for sheet in members)
     body = "".join(
-        f'<h2 id="{family}">{escape(FAMILY_WORDS.get(family, family.capitalize()))}</h2>'
+        f'<h2 id="{family}">{_title(family)}</h2>'
         + "".join(_section(sheet, pictures[sheet.material]) for sheet in members)
         for family, members in families
     )
@@ -68,11 +68,13 @@ def anchor(material_id: str) -> str:
     return "m-" + re.sub(r"[^A-Za-z0-9]+", "-", material_id)
 
 
+def _title(family: str) -> str:
+    return escape(FAMILY_WORDS.get(family, family.capitalize()))
+
+
 def _links(families: Sequence[tuple[str, Sequence[Sheet]]]) -> str:
     return "".join(
-        f'<li><a href="#{family}">{escape(FAMILY_WORDS.get(family, family.capitalize()))} '
-        f"<span>{len(members)}</span></a></li>"
-        for family, members in families
+        f'<li><a href="#{family}">{_title(family)} <span>{len(members)}</span></a></li>' for family, members in families
     )
 
 
