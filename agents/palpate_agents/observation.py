@@ -19,12 +19,13 @@ MAX_PROBES = 10
 
 
 class Modality(StrEnum):
-    """What a group of sensors can tell; the order is the order in every message."""
+    """What a group of sensors can tell; the order is the order in every message. A cell may lack the inductive tip."""
 
     VISUAL = "visual"
     TACTILE = "tactile"
     SPECTRAL = "spectral"
     THERMAL = "thermal"
+    INDUCTIVE = "inductive"
 
 
 class Primitive(IntEnum):
@@ -197,6 +198,8 @@ class ProbeWindows:
         spectra: spectra whose integration ended inside the window, oldest first.
         pad_times_s: (K,), pad_temperature_c: (K, 2), pad_setpoint_c: (K, 2), pad_power_w: (K, 2).
         thermal_before_c: (h, w) thermal picture of the part before its first contact, if known.
+        inductive_times_s: (I,) and inductive: (I, 2) change of inductance and of resistance of the eddy-current coil
+            in the warm pad, over its free reactance; raw, not yet balanced in air.
     """
 
     color: NDArray[np.uint8] | None = None
@@ -218,6 +221,8 @@ class ProbeWindows:
     pad_setpoint_c: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     pad_power_w: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     thermal_before_c: FloatArray | None = None
+    inductive_times_s: FloatArray = field(default_factory=lambda: np.zeros(0))
+    inductive: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 @dataclass
@@ -230,6 +235,8 @@ class ProbeFeatures:
         reliability: modality -> 0 (unusable) .. 1.
         reasons: modality -> why the reliability is below 1, empty otherwise.
         execution: what the arm did.
+        surface: (8, 8, C) float32 map of the surface that the visual features of a LOOK were taken from.
+        crop: (64, 64, 4) uint8 picture of the part that goes with it, see `encoders.crop`; None in the batched cell.
     """
 
     primitive: Primitive
@@ -237,3 +244,5 @@ class ProbeFeatures:
     reliability: dict[Modality, float]
     reasons: dict[Modality, str] = field(default_factory=dict)
     execution: ProbeExecution | None = None
+    surface: NDArray[np.float32] | None = None
+    crop: NDArray[np.uint8] | None = None

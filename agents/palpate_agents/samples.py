@@ -82,6 +82,18 @@ class HeatedTipState(Sample):
 
 
 @dataclass(frozen=True)
+class Inductive(Sample):
+    """Both eddy-current coils behind the caps of the warm pads, raw: the drifting value in air is not taken off.
+
+    Excitation in Hz, (2,) change of reactance and (2,) of resistance over the free coil's reactance; -1, 1: full scale.
+    """
+
+    frequency_hz: float
+    inductance_change: FloatArray
+    resistance_change: FloatArray
+
+
+@dataclass(frozen=True)
 class JointPath(Sample):
     """A joint trajectory that was sent: names, (P, J) positions in rad, (P,) times from its start in s."""
 

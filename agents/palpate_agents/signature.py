@@ -31,6 +31,12 @@ class Belief:
         property_names: units in the names; property_values, property_std: (K,) float32, one standard deviation.
         state: (512,) float32 fused state.
         gate: (E,) float32 weights of the experts.
+        condition_names: what the part may be beside its material.
+        condition_probabilities: (C,) float32, each for itself.
+        novelty: probability, at even odds beforehand, that the part is of a formulation that is none of the labels.
+        novelty_limit: what one known part in a hundred exceeds; 1 for a model that does not tell.
+        contributions: modality -> nats by which it raises the log probability of `material`: what would be lost
+            without it. Negative: it speaks against.
     """
 
     labels: tuple[str, ...]
@@ -43,6 +49,11 @@ class Belief:
     property_std: NDArray[np.float32]
     state: NDArray[np.float32]
     gate: NDArray[np.float32]
+    condition_names: tuple[str, ...] = ()
+    condition_probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    novelty: float = 0.0
+    novelty_limit: float = 1.0
+    contributions: dict[Modality, float] = field(default_factory=dict)
 
     @property
     def material(self) -> str:
@@ -89,8 +100,11 @@ def compute_belief(network: MultimodalFusionNetwork, probes: Sequence[ProbeFeatu
     config = network.config
     network.eval()
     with torch.inference_mode():
-        out = network(TokenBatch.of([list(probes)], config))
+        batch = TokenBatch.of([list(probes)], config)
+        out = network(_with_each_left_out(batch, config.modalities) if probes else batch)
     probabilities = np.exp(out.log_probabilities[0].double().numpy())
+    answer = int(out.log_probabilities[0].argmax())
+    lost = (out.log_probabilities[0, answer] - out.log_probabilities[1:, answer]).tolist()
     return Belief(
         labels=config.labels,
         probabilities=(probabilities / probabilities.sum()).astype(np.float32),
@@ -102,12 +116,26 @@ def compute_belief(network: MultimodalFusionNetwork, probes: Sequence[ProbeFeatu
         property_std=out.property_std[0].numpy(),
         state=out.state[0].numpy(),
         gate=out.gate[0].numpy(),
+        condition_names=config.conditions,
+        condition_probabilities=torch.sigmoid(out.condition_logit[0]).numpy(),
+        novelty=float(torch.sigmoid(out.novelty_logit[0])) if config.novelty else 0.0,
+        novelty_limit=float(network.novelty_limit),
+        contributions={Modality(m): nats for m, nats in zip(config.modalities, lost, strict=False)},
     )
 
 
+def _with_each_left_out(batch: TokenBatch, modalities: Sequence[str]) -> TokenBatch:
+    """The part as it is, and once without each modality."""
+    masks = {m: torch.ones(1 + len(modalities), 1) for m in modalities}
+    for row, m in enumerate(modalities, start=1):
+        masks[m][row] = 0.0
+    return TokenBatch.joined([batch] * (1 + len(modalities))).masked(masks)
+
+
 def compute_signature(
-    network: MultimodalFusionNetwork, belief: Belief, problem: str = "", abstain_below: float = ABSTAIN_BELOW
-) -> Signature:
+    network: MultimodalFusionNetwork, belief: Belief, problem: str = "", abstain_below: float = ABSTAIN_BELOW,
+    abstain_novel: bool = True,
+) -> Signature:  # fmt: skip
     """Decides, or abstains with a reason.
 
     Args:
@@ -115,6 +143,7 @@ def compute_signature(
         belief: the last one.
         problem: what makes any answer void (no part, two parts that touch); empty when nothing does.
         abstain_below: least confidence for a decision.
+        abstain_novel: whether a part that is unlike every label gets none.
     """
     reason = problem
     evidence = max((belief.reliabilities.get(Modality(m), 0.0) for m in network.config.modalities), default=0.0)
@@ -123,6 +152,11 @@ def compute_signature(
     if not reason and belief.confidence < abstain_below:
         (first, p), (second, q) = belief.ranking(2)
         reason = f"confidence {belief.confidence:.2f} is below {abstain_below:.2f}: {first} {p:.2f} or {second} {q:.2f}"
+    if not reason and abstain_novel and belief.novelty > belief.novelty_limit:
+        reason = (
+            f"unlike every known material (novelty {belief.novelty:.2f}, limit {belief.novelty_limit:.2f}); "
+            f"nearest is {belief.material}"
+        )
     return Signature(
         material="" if reason else belief.material,
         abstained=bool(reason),

@@ -191,8 +191,8 @@ def train_spectral_model(
         raise DataError(f"{dataset.name}: label {min(missing)!r} is not in the label set {', '.join(labels)}")
     features = feature_config(dataset)
     config = FusionConfig(
-        labels, dataset.name, ("spectral",), (("spectral",),), properties=(), features=features,
-        token_dims={"spectral": options.width}, hidden=options.width, dropout=options.dropout,
+        labels, dataset.name, ("spectral",), (("spectral",),), properties=(), conditions=(), novelty=False,
+        features=features, feature_dims={"spectral": options.width}, hidden=options.width, dropout=options.dropout,
     )  # fmt: skip
     rows = [probe_features(dataset, row, features).values[Modality.SPECTRAL] for row in range(len(dataset))]
     spectra = np.stack(rows)[:, len(LEVEL_NAMES) :]

@@ -14,7 +14,17 @@ import numpy as np
 
 from palpate_agents.errors import CellError, ConfigError
 from palpate_agents.observation import ProbeExecution, ProbeGoal
-from palpate_agents.samples import Burst, Execution, HeatedTipState, JointPath, Joints, Sample, Spectrum, Wrench
+from palpate_agents.samples import (
+    Burst,
+    Execution,
+    HeatedTipState,
+    Inductive,
+    JointPath,
+    Joints,
+    Sample,
+    Spectrum,
+    Wrench,
+)
 from palpate_sim.contact import tap_burst
 from palpate_sim.devices import DeviceDraw, draw_devices
 from palpate_sim.executor import Executor
@@ -25,8 +35,9 @@ from palpate_sim.mirror import check_display
 from palpate_sim.motion import ArmState, Motion, MotionLimits
 from palpate_sim.objects import Part, PartBatch, draw_part
 from palpate_sim.planning import Planner
-from palpate_sim.point_sensors import burst_of_tap, scan
+from palpate_sim.point_sensors import PadCoils, burst_of_tap, scan
 from palpate_sim.rendering import PartPose
+from palpate_sim.sensors import inductive as coil
 from palpate_sim.sensors.encoders import JointNoise
 from palpate_sim.sensors.thermal import pad_course
 from palpate_sim.spectators import film, window
@@ -50,6 +61,7 @@ class CellConfig:
         force_limit_n: the arm's own quasi-static force limit.
         color_period_s, thermal_period_s: time between pictures (10 and 5 Hz).
         joint_period_s, heater_period_s: of the joint and heater states (100 and 10 Hz); the wrench has 1 kHz.
+        inductive: the warm pads have eddy-current coils; inductive_period_s: between their readings (100 Hz).
         camera_latency_s: from exposure to arrival of a picture.
         ambient_c: room temperature.
         touching_probability: how often a second part touches the first.
@@ -65,6 +77,8 @@ class CellConfig:
     thermal_period_s: float = 0.2
     joint_period_s: float = 0.01
     heater_period_s: float = 0.1
+    inductive: bool = False
+    inductive_period_s: float = 1.0 / coil.RATE_HZ
     camera_latency_s: float = 0.05
     ambient_c: float = 22.0
     touching_probability: float = 0.0
@@ -79,7 +93,7 @@ class CellConfig:
             raise ConfigError(f"force_limit_n is {self.force_limit_n:g} N, allowed are 0.5 to 20 N")
         if not 0.0 <= self.touching_probability <= 1.0:
             raise ConfigError(f"touching_probability is {self.touching_probability:g}, allowed are 0 to 1")
-        for name in ("color_period_s", "thermal_period_s", "joint_period_s", "heater_period_s"):
+        for name in ("color_period_s", "thermal_period_s", "joint_period_s", "heater_period_s", "inductive_period_s"):
             if steps(getattr(self, name)) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name):g} s, at least 0.001 s is needed")
         if (self.video or self.gui) and not self.render:
@@ -129,6 +143,8 @@ class SimCell:
             spectators += [window()] if config.gui else []
             self._imaging = Imaging(planner.model, seed, self.devices, periods, latency, spectators)
         self._joint_period, self._heater_period = steps(config.joint_period_s), steps(config.heater_period_s)
+        self._coils = PadCoils(np.random.default_rng([seed, 6])) if config.inductive else None
+        self._coil_period = steps(config.inductive_period_s)
         self._integration = steps(self.motion.limits.integration_s)
         self._step = 0
         self._owed_ns = 0
@@ -329,6 +345,9 @@ class SimCell:
                     heater.cut_off.copy(),
                 )
             )  # fmt: skip
+        if self._coils is not None and step % self._coil_period == 0:
+            read = self._coils.read(self.world, state, self.config.inductive_period_s)
+            out.append(Inductive(now, coil.FREQUENCY_HZ, read[:, 0], read[:, 1]))
         if self._spectra_due and self._spectra_due[0] <= step:
             self._spectra_due.popleft()
             sample = scan(self.world, state, self.devices, self._rng)

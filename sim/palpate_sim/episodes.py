@@ -156,9 +156,10 @@ class Episodes:
             rows: which.
 
         Returns:
-            `visual`, `tactile`, `spectral`, `thermal`: features of the last probe, 0 where not measured; `measured`:
-            1 for each of them that was; `reliability` of the four; `primitive` and `outcome`, one-hot; `surface` and
-            `extent_m` as last seen; `elapsed_s` and `probes` since the part was laid in, its first picture among them.
+            `visual`, `tactile`, `spectral`, `thermal`, `inductive`: features of the last probe, 0 where not measured
+            (`inductive`: unless the configuration has the coil); `measured`: 1 for each of them that was;
+            `reliability` of the five; `primitive` and `outcome`, one-hot; `surface` and `extent_m` as last seen;
+            `elapsed_s` and `probes` since the part was laid in, its first picture among them.
         """
         cell, found, place = self.cell, {}, 0
         values = result.block[rows].astype(np.float32)

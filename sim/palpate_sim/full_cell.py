@@ -25,6 +25,7 @@ from palpate_agents.samples import (
     Burst,
     Execution,
     HeatedTipState,
+    Inductive,
     Joints,
     RgbdFrame,
     Sample,
@@ -107,6 +108,10 @@ class WindowMaker:
             windows.pad_temperature_c = np.array([s.temperature_c for s in pads])
             windows.pad_setpoint_c = np.array([s.setpoint_c for s in pads])
             windows.pad_power_w = np.array([s.power_w for s in pads])
+        coils = [s for s in inside if isinstance(s, Inductive)]
+        if coils and execution.primitive is Primitive.DWELL:
+            windows.inductive_times_s, pad = _seconds(coils, origin), execution.pad_index
+            windows.inductive = np.array([(s.inductance_change[pad], s.resistance_change[pad]) for s in coils])
         return windows
 
 

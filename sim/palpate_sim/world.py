@@ -80,12 +80,12 @@ class PartBody:
         return pose_matrix(self.position, self.orientation)
 
 
-class FibreView(NamedTuple):
-    """What the fibre looks at.
+class ToolView(NamedTuple):
+    """What lies before a tool frame.
 
     Attributes:
         body: part, None for the table.
-        distance_m: along the fibre's axis.
+        distance_m: along the frame's axis, 0 in contact.
         angle_rad: between axis and the surface's normal.
         point: (3,) m, part's frame, None for the table.
     """
@@ -300,13 +300,19 @@ class World:
     def _link_name(self, link: int) -> str:
         return next((name for name, index in self.arm.links.items() if index == link), "the arm's base")
 
-    def fibre_view(self, state: WorldState, reach_m: float = 0.3) -> FibreView:
-        """What the fibre looks at."""
-        k = self._frames.index(Frame.FIBRE)
+    def tool_view(self, frame: Frame, state: WorldState, reach_m: float = 0.3) -> ToolView:
+        """What a tool frame points at.
+
+        Args:
+            frame: of the tool.
+            state: of the world now.
+            reach_m: parts further away are not seen.
+        """
+        k = self._frames.index(frame)
         origin = state.rotation @ self._tips[k] + state.origin
         axis = state.rotation @ self._axes[k]
         table = origin[2] / max(-float(axis[2]), 1e-6)
-        found = FibreView(None, float(table), float(np.arccos(np.clip(-axis[2], -1.0, 1.0))), None)
+        found = ToolView(None, float(table), float(np.arccos(np.clip(-axis[2], -1.0, 1.0))), None)
         for entry in self.parts:
             turn = quaternion_matrix(entry.orientation)
             local, direction = turn.T @ (origin - np.array(entry.position)), turn.T @ axis
@@ -315,7 +321,7 @@ class World:
                 hit = local + distance * direction
                 _, normal = entry.touch.gap(Frame.FIBRE, hit + 1e-4 * -direction, direction)
                 angle = float(np.arccos(np.clip(-np.dot(normal, direction), -1.0, 1.0)))
-                found = FibreView(entry, distance, angle, hit)
+                found = ToolView(entry, distance, angle, hit)
         return found
 
 

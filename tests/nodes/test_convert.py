@@ -72,6 +72,7 @@ CASES = [
         convert.heated_tip_message,
         convert.heated_tip_sample,
     ),
+    (samples.Inductive(STAMP, 50_000.0, f32(2), f32(2)), convert.inductive_message, convert.inductive_sample),
     (
         samples.Execution(
             STAMP,

@@ -53,6 +53,7 @@ class MadeUpPart:
     confidence: float = 0.95
     abstained: bool = False
     condition: str = "clean"
+    novelty: float = 0.12
     rgb: tuple[int, int, int] = (70, 130, 180)
     plan: Sequence[tuple[int, int, float, float, float | None, float]] = field(default=PLAN)
 
@@ -60,7 +61,7 @@ class MadeUpPart:
 PARTS = (
     MadeUpPart("PP", "PP", 0.98),
     MadeUpPart("ABS", "PC", 0.61, condition="black", rgb=(28, 28, 30)),
-    MadeUpPart("PET", "PS", 0.34, abstained=True, condition="wet", rgb=(190, 205, 200)),
+    MadeUpPart("PET", "PS", 0.34, abstained=True, condition="wet", novelty=0.91, rgb=(190, 205, 200)),
 )
 
 
@@ -176,8 +177,14 @@ def _add_beliefs(recording: _Recording, part: MadeUpPart, names: dict[str, str],
         "reason": "confidence too low" if part.abstained else "", "confidence": part.confidence,
         "label_set": "catalogue29", "labels": list(LABELS), "probabilities": final.tolist(), "model_name": "cell29",
         "model_hash": HASH, "feature_version": "1", "probes": len(part.plan),
-        "property_names": ["log10_effusivity_w_s05_m2_k", "restitution", "log10_stiffness_pa", "log10_density_kg_m3"],
-        "property_values": [2.767, 0.61, 9.13, 2.957], "property_std": [0.031, 0.04, 0.11, 0.035],
+        "property_names": [
+            "log10_effusivity_w_s05_m2_k", "restitution", "log10_stiffness_pa", "log10_density_kg_m3", "blend_fraction",
+        ],
+        "property_values": [2.767, 0.61, 9.13, 2.957, -0.01], "property_std": [0.031, 0.04, 0.11, 0.035, 0.05],
+        "condition_names": ["black", "wet"],
+        "condition_probabilities": [0.96 if part.condition == "black" else 0.04, 0.1],
+        "novelty": part.novelty, "novelty_limit": 0.75, "modalities": ["visual", "spectral"],
+        "modality_reliabilities": [1.0, 0.9], "modality_contributions": [1.25, -0.5],
     }  # fmt: skip
     recording.add("signature", at(PART_S - 1.0), signature)
 

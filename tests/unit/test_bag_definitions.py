@@ -6,8 +6,8 @@ from palpate_nodes.bag.definitions import definition, nested_types, split_name, 
 
 TYPES = [
     *(f"palpate_interfaces/msg/{name}" for name in (
-        "ContactBurst", "DesignFeedback", "HeatedTip", "KnowledgeUpdate", "MaterialBelief", "MaterialSignature",
-        "PartPresented", "PartTruth", "ProbeExecution", "ProbeObservation", "Spectrum",
+        "ContactBurst", "DesignFeedback", "HeatedTip", "Inductive", "KnowledgeUpdate", "MaterialBelief",
+        "MaterialSignature", "PartPresented", "PartTruth", "ProbeExecution", "ProbeObservation", "Spectrum",
     )),
     *(f"sensor_msgs/msg/{name}" for name in ("Image", "CameraInfo", "JointState")),
     "geometry_msgs/msg/WrenchStamped", "trajectory_msgs/msg/JointTrajectory", "diagnostic_msgs/msg/DiagnosticArray",

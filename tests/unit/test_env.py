@@ -76,7 +76,7 @@ def test_episode_ends_after_its_probes_and_goes_on_after_reset():
     first, _ = env.reset()  # in the middle of an episode
     assert first["probes"][0] == 1.0  # its picture
     assert first["primitive"][Primitive.LOOK] == 1.0
-    assert first["reliability"].tolist() == [1.0, 0.0, 0.0, 1.0]
+    assert first["reliability"].tolist() == [1.0, 0.0, 0.0, 1.0, 0.0]
 
 
 def test_no_policy_meets_an_eleventh_probe():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from palpate_agents.encoders.features import FEATURE_NAMES, FeatureConfig, feature_names
 from palpate_agents.errors import ConfigError
-from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork, TokenBatch
+from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork, Pictures, TokenBatch
 from palpate_agents.observation import Modality, Primitive, ProbeFeatures
 
 LABELS = ("a", "b", "c")
@@ -18,7 +20,7 @@ NAMES = [m.value for m in Modality]
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return MultimodalFusionNetwork(FusionConfig(LABELS)).eval()
+    return MultimodalFusionNetwork(FusionConfig(LABELS, modalities=tuple(NAMES))).eval()
 
 
 def random_batch(parts=5, probes=4, seed=0) -> TokenBatch:
@@ -37,7 +39,8 @@ def random_batch(parts=5, probes=4, seed=0) -> TokenBatch:
 def outputs(network, batch):
     with torch.inference_mode():
         out = network(batch)
-    return torch.cat([out.log_probabilities, out.gate, out.property_mean, out.property_std, out.state], dim=1)
+    rest = [out.property_mean, out.property_std, out.condition_logit, out.novelty_logit[:, None], out.state]
+    return torch.cat([out.log_probabilities, out.gate, *rest], dim=1)
 
 
 def test_shapes_and_probabilities(network):
@@ -46,7 +49,9 @@ def test_shapes_and_probabilities(network):
         out = network(batch)
     assert out.log_probabilities.shape == (5, 3)
     assert out.state.shape == (5, 512)
-    assert out.property_mean.shape == out.property_std.shape == (5, 5)
+    assert out.property_mean.shape == out.property_std.shape == (5, 6)
+    assert out.condition_logit.shape == (5, 4)
+    assert out.novelty_logit.shape == (5,)
     assert torch.allclose(out.log_probabilities.exp().sum(1), torch.ones(5), atol=1e-5)
     assert torch.allclose(out.gate.sum(1), torch.ones(5), atol=1e-5)
     assert (out.property_std > 0).all()
@@ -116,9 +121,9 @@ def test_a_less_reliable_token_pulls_less(network):
     for reliability in (0.001, 0.05, 1.0):
         for m in NAMES:
             batch.reliability[m][:] = reliability
-        pooled = network.pools["tactile"](batch.primitive, batch.values["tactile"], batch.reliability["tactile"])
-        none = network.pools["tactile"](batch.primitive, batch.values["tactile"], torch.zeros(1, 1))
-        shifts.append(float((pooled - none)[:, :-2].detach().norm()))
+        pooled, _ = network.pools["tactile"](batch)
+        none, _ = network.pools["tactile"](batch.masked(torch.zeros(1, 1)))
+        shifts.append(float((pooled - none).detach().norm()))
     assert shifts[0] < shifts[1] < shifts[2]
     assert shifts[0] < 0.05 * shifts[2]
     assert torch.isfinite(prior).all()
@@ -180,7 +185,8 @@ def test_features_of_another_length_are_refused(network):
         ({"labels": ("a",)}, "at least 2"),
         ({"labels": ("a", "a")}, "different"),
         ({"labels": LABELS, "modalities": ("smell",)}, "smell"),
-        ({"labels": LABELS, "modalities": ("visual",)}, "expert"),
+        ({"labels": LABELS, "modalities": ("visual",), "experts": (("tactile",),)}, "expert"),
+        ({"labels": LABELS, "feature_dims": {"visual": 2050}}, "multiple of the 4 queries"),
     ],
 )
 def test_impossible_configurations_are_refused(options, word):
@@ -264,10 +270,66 @@ def test_normalisation_comes_from_reliable_finite_values_only(network):
     batch.values["tactile"] = 5.0 + 3.0 * batch.values["tactile"]
     bad = batch.reliability["tactile"] == 0
     batch.values["tactile"][bad] = 1e9
-    targets = torch.randn(200, 5) * 2 + 1
+    targets = torch.randn(200, 6) * 2 + 1
     targets[::3, 0] = float("nan")
     fresh.set_normalisation(batch, targets)
     assert fresh.pools["tactile"].mean == pytest.approx(torch.full_like(fresh.pools["tactile"].mean, 5.0), abs=0.8)
     assert fresh.pools["tactile"].std == pytest.approx(torch.full_like(fresh.pools["tactile"].std, 3.0), abs=0.8)
-    assert fresh.property_mean == pytest.approx(torch.ones(5), abs=0.6)
-    assert fresh.property_std == pytest.approx(torch.full((5,), 2.0), abs=0.5)
+    assert fresh.property_mean == pytest.approx(torch.ones(6), abs=0.6)
+    assert fresh.property_std == pytest.approx(torch.full((6,), 2.0), abs=0.5)
+
+
+def test_every_modality_is_encoded_in_its_documented_size(network):
+    sizes = {m: features.shape for m, features in network.encode(random_batch()).items()}
+    expected = {"visual": 2048, "tactile": 128, "spectral": 256, "thermal": 64, "inductive": 16}
+    assert sizes == {m: (5, size) for m, size in expected.items()}
+    assert sum(p.numel() for p in network.pools["visual"].parameters()) < 5e6
+
+
+def with_pictures(batch: TokenBatch, seed: int = 0) -> TokenBatch:
+    rng = np.random.default_rng(seed)
+    maps = torch.from_numpy(rng.uniform(0, 1.5, (6, 8, 8, 8)).astype(np.float32))
+    crops = torch.from_numpy(rng.integers(0, 256, (6, 64, 64, 4)).astype(np.uint8))
+    index = torch.full(batch.primitive.shape, -1)
+    index[:, 0] = torch.arange(len(batch))
+    batch.reliability["visual"][:, 0] = 1.0
+    return replace(batch, surface=Pictures(maps, index), crop=Pictures(crops, index.clone()))
+
+
+@pytest.mark.parametrize("kind", ["surface", "crop"])
+def test_pictures_matter_where_they_belong_and_nowhere_else(network, kind):
+    batch = with_pictures(random_batch())
+    before = outputs(network, batch)
+    store = getattr(batch, kind).store.clone()
+    store[2] = store[5]
+    changed = replace(batch, **{kind: Pictures(store, getattr(batch, kind).index)})
+    after = outputs(network, changed)
+    keep = torch.arange(5) != 2
+    assert torch.allclose(before[keep], after[keep], atol=1e-5)
+    assert (before[2] - after[2]).abs().max() > 1e-4
+    batch.reliability["visual"][:] = 0.0
+    assert torch.equal(outputs(network, batch), outputs(network, replace(batch, surface=None, crop=None)))
+
+
+def test_pictures_follow_their_parts(network):
+    batch = with_pictures(random_batch())
+    together = outputs(network, batch)
+    order = torch.tensor([3, 1])
+    assert torch.allclose(outputs(network, batch.rows(order)), together[order], atol=1e-5)
+
+
+def test_a_map_that_is_not_finite_is_no_disaster(network):
+    batch = with_pictures(random_batch())
+    batch.surface.store[1] = float("nan")
+    assert torch.isfinite(outputs(network, batch)).all()
+
+
+def test_a_network_that_is_told_facts_needs_and_uses_them():
+    torch.manual_seed(0)
+    network = MultimodalFusionNetwork(FusionConfig(LABELS, modalities=tuple(NAMES), told=2)).eval()
+    batch = random_batch()
+    with pytest.raises(ValueError, match="told 2 facts"):
+        network(batch)
+    one = outputs(network, replace(batch, told=torch.zeros(5, 2)))
+    other = outputs(network, replace(batch, told=torch.ones(5, 2)))
+    assert (one - other).abs().max() > 1e-4

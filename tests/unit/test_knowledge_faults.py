@@ -167,8 +167,9 @@ with TemporalKnowledgeGraph(path, busy_timeout_s=60) as graph:
             graph.add_signature(SimpleNamespace(
                 session_id="s", part_id=part, material="PP", abstained=False, reason="", confidence=0.5,
                 label_set="x", labels=["PP"], probabilities=[1.0], property_names=["density_kg_m3"],
-                property_values=[900.0 + i], property_std=[1.0], probes=1, model_name="m", model_hash="ab",
-                feature_version="1"), stamp_ns=i)
+                property_values=[900.0 + i], property_std=[1.0], condition_names=["wet"],
+                condition_probabilities=[0.5], novelty=0.1, novelty_limit=0.5, probes=1, model_name="m",
+                model_hash="ab", feature_version="1"), stamp_ns=i)
 """
 
 

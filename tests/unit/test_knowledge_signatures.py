@@ -29,6 +29,10 @@ class Signature:
     property_names: list[str] = field(default_factory=lambda: ["density_kg_m3", "friction"])
     property_values: list[float] = field(default_factory=lambda: [905.0, float("nan")])
     property_std: list[float] = field(default_factory=lambda: [20.0, float("nan")])
+    condition_names: list[str] = field(default_factory=lambda: ["black", "wet"])
+    condition_probabilities: list[float] = field(default_factory=lambda: [0.75, float("nan")])
+    novelty: float = 0.25
+    novelty_limit: float = 0.5
     probes: int = 2
     model_name: str = "fusion"
     model_hash: str = HASH
@@ -53,19 +57,34 @@ def test_a_signature_is_stored_whole(graph):
     stored = graph.add_signature(Signature("p1"), stamp_ns=50, lot="L7", executions=executions, learnt_at=100)
     facts = {fact.predicate: fact for fact in graph.history(part_node("s1", "p1"))}
     assert set(facts) == {
-        "signature", "identified_as", "characterised_in", "from_lot", "property/density_kg_m3", "probe/0", "probe/1",
+        "signature", "identified_as", "characterised_in", "from_lot", "property/density_kg_m3", "condition/black",
+        "novelty", "probe/0", "probe/1",
     }  # fmt: skip
     assert facts["identified_as"].object == "material:PP"
     assert facts["identified_as"].confidence == pytest.approx(0.9)
     assert facts["identified_as"].evidence == ("s1/p1/0", "s1/p1/1")
     assert facts["identified_as"].source == "model:fusion@abababababab"
     assert facts["property/density_kg_m3"].object == {"value": 905.0, "std": 20.0}  # NaN was not measured: not stored
+    assert facts["condition/black"].object == {"probability": 0.75}
+    assert facts["condition/black"].evidence == facts["novelty"].evidence == ("s1/p1/0", "s1/p1/1")
+    assert facts["novelty"].object == {"value": 0.25, "limit": 0.5}
     assert facts["probe/1"].object["outcome"] == "NO_CONTACT"
     assert facts["probe/1"].evidence == ("s1/p1/1",)
     assert all(fact.valid_from == 50 and fact.learnt_at == 100 for fact in facts.values())
     assert objects(graph, "session:s1") == {"used_model": f"model:{HASH}"}
     assert objects(graph, f"model:{HASH}") == {"named": "fusion"}
     assert len(stored) == len(graph)
+
+
+def test_the_novelty_of_a_model_that_does_not_tell_is_no_fact(graph):
+    graph.add_signature(Signature("p1", novelty=0.0, novelty_limit=1.0), stamp_ns=1)
+    assert "novelty" not in objects(graph, part_node("s1", "p1"))
+
+
+def test_conditions_are_of_the_part_and_never_of_its_material(graph):
+    graph.add_signature(Signature("p1"), stamp_ns=1, lot="L7")
+    for node in ("material:PP", "lot:L7"):
+        assert not [name for name in objects(graph, node) if "condition" in name or "novelty" in name]
 
 
 def test_replaying_a_signature_adds_nothing_even_after_a_correction(graph):

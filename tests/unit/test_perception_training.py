@@ -13,18 +13,18 @@ from palpate_agents.encoders.features import FEATURE_NAMES, FeatureConfig
 from palpate_agents.errors import ConfigError, DataError
 from palpate_agents.model_io import load_model
 from palpate_agents.observation import Modality, Primitive
+from palpate_sim.training.calibration import calibrate
+from palpate_sim.training.learner import PerceptionTraining, random_views
 from palpate_sim.training.perception import (
-    PerceptionTraining,
-    calibrate,
-    random_views,
     split_parts,
+    targets_of,
     tokens,
     train_perception,
     train_to,
     validation_views,
 )
 from palpate_sim.training.perception_data import PerceptionData
-from palpate_sim.training.perception_figures import bootstrap, expected_calibration_error, forward, only
+from palpate_sim.training.perception_figures import bootstrap, expected_calibration_error, forward
 
 LABELS = ("PP", "ABS", "Cu", "glass")
 QUICK = PerceptionTraining(epochs=15, batch=64, hidden=64, learning_rate=3e-3)
@@ -158,15 +158,15 @@ def test_calibration_mends_an_overconfident_network(data, trained):
     network = trained.network
     fitting = float(network.log_temperature)
     checks = validation_views(tokens(data), torch.Generator().manual_seed(0))
-    truth = torch.tensor([LABELS.index(m) for m in data.material]).repeat(3)
-    properties = torch.from_numpy(data.properties).repeat(3, 1)
+    targets = targets_of(data, LABELS).repeated(3)
+    truth = targets.label
     with torch.no_grad():
         for head in network.heads:
             head.weight *= 3.0
             head.bias *= 3.0
     network.log_temperature.zero_()
     before = float(torch.nn.functional.nll_loss(forward(network, checks).log_probabilities, truth))
-    calibrate(network, checks, truth, properties)
+    calibrate(network, checks, targets)
     after = float(torch.nn.functional.nll_loss(forward(network, checks).log_probabilities, truth))
     assert float(network.log_temperature) > fitting + 0.3
     assert after < before
@@ -227,6 +227,6 @@ def test_tokens_keep_the_order_and_a_missing_probe_counts_nothing(data):
 
 
 def test_only_leaves_one_sensor(data):
-    batch = only(tokens(data), ["tactile"])
+    batch = tokens(data).only(["tactile"])
     assert batch.reliability["spectral"].sum() == 0
     assert batch.reliability["tactile"].sum() > 0

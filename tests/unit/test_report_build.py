@@ -89,7 +89,7 @@ def test_the_page_is_accessible(page):
     described = [image for image in document.all("img") if image["alt"]]
     assert len(described) == 4 * len(PARTS)  # thumbnails are decoration, pictures are described
     charts = document.all("svg")
-    assert len(charts) == 5 * len(PARTS)  # spectrum, belief, force twice (wide, narrow), tap
+    assert len(charts) == 6 * len(PARTS)  # spectrum, belief, contributions, force twice (wide, narrow), tap
     assert all(chart["role"] == "img" and len(chart["aria-label"]) > 20 for chart in charts)
     assert all(head.get("scope") in ("row", "col") for head in document.all("th"))
     ids = {attrs["id"] for _, attrs in document.tags if "id" in attrs}
@@ -126,6 +126,10 @@ def test_a_part_shows_what_happened(page):
         "wrong, truth: ABS", "black, block, 45 g, 22.4 °C", "descended 12 mm past the expected surface", "no contact",
         "reflectance below 0.05", "Thermal effusivity", ">585<", "×/÷ 1.07", "Catalogue, ABS", ">518<",
         "PC, catalogue", "ABS, catalogue", "ABS 0.06 (truth)", "Tap at 0.04 m/s",
+        "What each sense said for PC", "Contribution to PC, nats: visual +1.25, spectral -0.50.",
+        "Condition and novelty",
+        '<span>black</span><span class="track"><span style="width:96%"></span></span><span class="mark">0.96</span>',
+        '<span class="mark">0.12</span>', "one known part in a hundred exceeds 0.75", "Share of the second polymer",
     ):  # fmt: skip
         assert words in section, words
     third = html[html.index('id="part-2"') :]
@@ -133,6 +137,7 @@ def test_a_part_shows_what_happened(page):
     assert ">no decision</b>" in third
     assert 'class="chip unsure">truth: PET<' in third
     assert "confidence 0.34 is below 0.50" in third.lower()
+    assert '<span class="mark unsure">0.91</span>' in third, "a novelty above its limit stands out"
 
 
 def test_without_ros_the_page_is_the_same(session, page, tmp_path):

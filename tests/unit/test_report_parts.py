@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from palpate_nodes.bag.definitions import definition
 from palpate_nodes.report import charts, collect
 from palpate_nodes.report.collect import collect_events, open_session
 from palpate_nodes.report.force import force_of, force_trace, resting, tool_force, up_in_sensor
+from palpate_nodes.report.part_page import part_section
 from palpate_nodes.report.pictures import around_part, around_spot, depth_picture, thermal_picture, thumbnail
 from palpate_nodes.report.properties import property_rows, significant
 from palpate_nodes.report.records import BeliefRecord, BurstRecord, ForceTrace, ProbeRecord, SpectrumRecord
@@ -144,6 +147,30 @@ def test_charts_are_xml_and_say_what_they_show():
     assert charts.tap_chart(BurstRecord(np.arange(5.0), np.zeros(5), 0.05)) == ""
 
 
+@pytest.mark.parametrize("told", [{"visual": 0.0}, {"visual": 8.0, "tactile": -13.125}, {"a": -0.25, "b": -3.0}])
+def test_contributions_start_at_one_line_and_stay_in_the_picture(told):
+    chart = ET.fromstring(charts.contribution_chart(told, "PP & <co>"))
+    zero = float(re.match(r"M([0-9.]+) ", chart.find("path").get("d"))[1])
+    bars = [(float(bar.get("x")), float(bar.get("width"))) for bar in chart.findall("rect")]
+    for (left, width), nats in zip(bars, told.values(), strict=True):
+        assert (left if nats >= 0 else left + width) == pytest.approx(zero, abs=0.11)
+        assert left >= 92.0
+        assert left + width <= 425.1
+    widths = [width for _, width in bars]
+    sizes = [abs(nats) for nats in told.values()]
+    assert np.allclose(np.array(widths) * max(sizes), np.array(sizes) * max(widths), atol=1.0 * max(sizes, default=1.0))
+    assert f"{list(told.values())[-1]:+.2f}" in chart.get("aria-label")
+
+
+def test_a_recording_from_before_conditions_and_novelty_is_shown_without_them(record):
+    part = record.parts[0]
+    old = replace(part.signature, conditions={}, novelty=None, contributions={})
+    section = part_section(replace(part, signature=old), record.parts, open_=True)
+    assert "Condition and novelty" not in section
+    assert "What each sense said" not in section
+    assert "Condition and novelty" in part_section(part, record.parts, open_=True)
+
+
 def test_names_of_close_windows_do_not_overlap():
     axes = charts.Axes(420, 250, (0.0, 30.0), (0.0, 1.0))
     probes = [probe("PRESS", 5.0 + 0.4 * i, 5.2 + 0.4 * i) for i in range(3)]
@@ -201,6 +228,7 @@ def test_properties_are_shown_in_their_unit_beside_the_catalogue():
             ("log10_stiffness_pa", 9.13, 0.1),
             ("friction", 0.31, 0.02),
             ("warmth_c", 5.0, math.nan),
+            ("blend_fraction", -0.004, 0.02),
             ("x", math.nan, 1.0),
         ],
         "PP",
@@ -209,6 +237,7 @@ def test_properties_are_shown_in_their_unit_beside_the_catalogue():
         ("Modulus", "GPa", "1.35", "×/÷ 1.26", "1.35"),
         ("Friction against steel", "", "0.31", "± 0.02", "0.3"),
         ("warmth c", "", "5", "", ""),
+        ("Share of the second polymer", "%", "0", "± 2", ""),
     ]
     assert [significant(v) for v in (0.0, 1234.0, 0.02345, 2.5e9, -3.14159)] == [
         "0", "1234", "0.0234", "2.50e+09", "-3.14",

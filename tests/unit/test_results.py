@@ -25,6 +25,12 @@ def part(index, truth="PP", belief="PP", **more):
     return PartResult(index=index, part_id=f"part-{index:03d}", truth=truth, belief=belief, confidence=0.8, **more)
 
 
+TOLD = {
+    "condition_probabilities": {"black": 0.97, "painted": 0.02}, "novelty": 0.25, "novelty_limit": 0.5,
+    "contributions": {"visual": 1.5, "spectral": -0.25},
+}  # fmt: skip
+
+
 @pytest.fixture
 def results():
     probes = [
@@ -36,7 +42,15 @@ def results():
         kind="sim",
         parts=[
             part(0, condition="clean", probes=probes, cell_seconds=30.0, wall_seconds=3.0),
-            part(1, belief="ABS", condition="black", cell_seconds=20.0, wall_seconds=2.0, probabilities={"ABS": 0.8}),
+            part(
+                1,
+                belief="ABS",
+                condition="black",
+                cell_seconds=20.0,
+                wall_seconds=2.0,
+                probabilities={"ABS": 0.8},
+                **TOLD,
+            ),
             part(2, condition="black", abstained=True, reason="confidence 0.41 below 0.50, or\nworse"),
             part(3, truth="", belief="PC"),
             part(4, belief="", error="the part was dropped"),

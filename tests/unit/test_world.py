@@ -359,13 +359,13 @@ def test_the_fibre_sees_the_part_or_the_table(world):
     line = PLANNER.tool_line(Frame.FIBRE, np.array([0.5, 0.0, top]), np.array([0.0, 0.0, 1.0]), 0.09, -0.01)
     world.arm.place(line.at(-0.01), 0.08)
     state = world.step(ArmCommand(line.at(-0.01), 0.08, 20.0))
-    seen, distance, angle, place = world.fibre_view(state)
+    seen, distance, angle, place = world.tool_view(Frame.FIBRE, state)
     assert seen is body
     assert distance == pytest.approx(0.01, abs=2e-4)
     assert angle < 0.01
     np.testing.assert_allclose(place, (0.0, 0.0, 0.5 * top), atol=2e-4)
     world.clear()
-    seen, distance, _, place = world.fibre_view(state)
+    seen, distance, _, place = world.tool_view(Frame.FIBRE, state)
     assert seen is None
     assert place is None
     assert distance == pytest.approx(0.01 + top, abs=2e-4)

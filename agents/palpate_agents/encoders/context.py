@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from palpate_agents.encoders.contact_change import Touched, change_of, touch_of, touches
 from palpate_agents.encoders.pads import PadTouch, pad_touch
 from palpate_agents.encoders.reading import Unusable
 from palpate_agents.encoders.surface_map import SurfaceView, same_part, surface_of
@@ -84,6 +85,8 @@ class PartContext:
         unloaded: wrenches with nothing touching, the newest of each pose of the sensor.
         thermal_c, thermal_camera: first thermal picture of the part, before anything touched it.
         pads: warm touches so far.
+        touched: the newest touch that no LOOK has seen yet.
+        change: (4,) what the newest touch before the newest LOOK changed, see `contact_change.NAMES`; None: no LOOK.
     """
 
     config: FeatureConfig = field(default_factory=FeatureConfig)
@@ -95,6 +98,8 @@ class PartContext:
     thermal_c: FloatArray | None = None
     thermal_camera: CameraGeometry | None = None
     pads: tuple[PadTouch, ...] = ()
+    touched: Touched | None = None
+    change: FloatArray | None = None
 
     def after(self, execution: ProbeExecution, windows: ProbeWindows) -> PartContext:
         """Context with what this window adds. Call it before `extract` of the same window.
@@ -104,6 +109,8 @@ class PartContext:
         shows the whole part gives its surface anew.
         """
         changed: dict[str, Any] = self._seen(execution, windows)
+        if touches(execution):
+            changed["touched"] = touch_of(execution, windows, self.view, self.surface)
         if execution.primitive is Primitive.LOOK:
             if self.thermal_c is None and windows.thermal_c.ndim == 3 and len(windows.thermal_c):
                 changed["thermal_c"] = np.asarray(windows.thermal_c[-1], np.float64)
@@ -129,14 +136,16 @@ class PartContext:
         if look and windows.color is None and self.view is not None:
             return {}  # a look that failed takes nothing back
         view = segment(windows, self.table_height_m, self.region)
-        changed: dict[str, Any] = {"view": view, "surface": None} if look else {}
+        changed: dict[str, Any] = {"view": view, "surface": None, "change": None} if look else {}
         if look or (self.view is not None and same_part(self.view, view)):
             if not look and self.view is not None:  # the box stays, so that cells keep their places
                 view = replace(
                     view, centroid_m=self.view.centroid_m, extent_m=self.view.extent_m, yaw_rad=self.view.yaw_rad
                 )
             with suppress(Unusable):
-                changed["surface"] = surface_of(view, windows)
+                changed["surface"] = surface = surface_of(view, windows)
+                if look:
+                    changed["change"], changed["touched"] = change_of(self.touched, view, surface), None
         return changed
 
 

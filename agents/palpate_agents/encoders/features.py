@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate_agents.encoders import tactile, thermal, visual
+from palpate_agents.encoders import inductive, tactile, thermal, visual
 from palpate_agents.encoders.context import FeatureConfig, PartContext
+from palpate_agents.encoders.crop import crop_of
 from palpate_agents.encoders.reading import Reading, Unusable
 from palpate_agents.encoders.reflectance import extract_spectral, measures_spectrum, spectral_names
 from palpate_agents.encoders.visual import NOT_MEASURED
@@ -28,7 +29,7 @@ __all__ = [
     "feature_names", "flatten", "mean_reliabilities", "summarise",
 ]  # fmt: skip
 
-FEATURE_VERSION = "3"
+FEATURE_VERSION = "4"
 """Raised with every change of a feature's meaning, name or order; a model of another version is refused."""
 
 _EXPECTED: dict[Primitive, tuple[Modality, ...]] = {
@@ -59,6 +60,7 @@ def feature_names(config: FeatureConfig) -> dict[Modality, tuple[str, ...]]:
         Modality.TACTILE: tactile.NAMES,
         Modality.SPECTRAL: spectral_names(config),
         Modality.THERMAL: thermal.NAMES,
+        Modality.INDUCTIVE: inductive.NAMES,
     }
 
 
@@ -70,6 +72,7 @@ _EXTRACTORS = {
     Modality.TACTILE: tactile.extract_tactile,
     Modality.SPECTRAL: extract_spectral,
     Modality.THERMAL: thermal.extract_thermal,
+    Modality.INDUCTIVE: inductive.extract_inductive,
 }
 
 
@@ -95,13 +98,28 @@ def extract(execution: ProbeExecution, windows: ProbeWindows, context: PartConte
         except (ValueError, IndexError, TypeError, np.linalg.LinAlgError, cv2.error) as error:
             # A device may deliver anything; one bad array must cost one modality of one probe, not the part.
             readings[modality] = _nothing(len(names[modality]), f"malformed data: {error}")
+    surface, crop = _pictures(readings[Modality.VISUAL], windows, context)
     return ProbeFeatures(
         primitive=execution.primitive,
         values={m: r.values for m, r in readings.items()},
         reliability={m: r.reliability for m, r in readings.items()},
         reasons={m: r.reason for m, r in readings.items()},
         execution=execution,
+        surface=surface,
+        crop=crop,
     )
+
+
+def _pictures(
+    visual_reading: Reading, windows: ProbeWindows, context: PartContext
+) -> tuple[NDArray[np.float32] | None, NDArray[np.uint8] | None]:
+    """Surface map and crop of a LOOK whose picture is of use, None otherwise."""
+    if visual_reading.reliability <= 0.0 or context.view is None or context.surface is None:
+        return None, None
+    try:
+        return context.surface.values, crop_of(context.view, windows)
+    except (Unusable, ValueError, IndexError, cv2.error):
+        return context.surface.values, None
 
 
 def _nothing(length: int, reason: str) -> Reading:

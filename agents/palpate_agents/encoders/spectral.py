@@ -83,7 +83,9 @@ class SpectralEncoder(nn.Module):
                 "resample the spectrum to the model's wavelength grid"
             )
         usable = torch.isfinite(values).float().mean(dim=1) >= MIN_FINITE_FRACTION
-        return self.learnt(self.normalise(values)) * usable[:, None]
+        with torch.autocast(values.device.type, enabled=False):  # derivatives need all the digits
+            maps = self.normalise(values)
+        return self.learnt(maps) * usable[:, None]
 
 
 def fill_gaps(values: Tensor) -> Tensor:

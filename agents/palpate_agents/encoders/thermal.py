@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from palpate_agents.encoders.contact_heat import DIP_TIMES_S, pair_columns, touch_columns, two_half_spaces
 from palpate_agents.encoders.context import PartContext
-from palpate_agents.encoders.pads import SETTLED_S, PadTouch, pad_touch
+from palpate_agents.encoders.pads import PadTouch, pad_touch
 from palpate_agents.encoders.reading import Reading, Unusable, reading
 from palpate_agents.encoders.visual import NOT_MEASURED
 from palpate_agents.observation import CameraGeometry, FloatArray, Outcome, Primitive, ProbeExecution, ProbeWindows
 from palpate_agents.segmentation import project
 
-DIP_TIMES_S = (0.2, 0.5, 1.0, 1.5, 2.0)
 SPOT_TIMES_S = (0.7, 1.0, 1.4)
 """After the end of the dwell."""
 
@@ -111,7 +111,7 @@ def _dwell(execution: ProbeExecution, windows: ProbeWindows, context: PartContex
     try:
         touch = pad_touch(execution, windows)
         start_c = touch.start_c
-        found |= _pad(touch, part_c) | _pair(touch, context.pads, part_c)
+        found |= touch_columns(touch, part_c) | _pair(touch, context.pads, part_c)
         reliability += 0.6
     except Unusable as unusable:
         reasons.append(str(unusable))
@@ -145,50 +145,13 @@ def _surroundings(windows: ProbeWindows) -> float:
     return float(np.nanmedian(frames[0]))
 
 
-def _pad(touch: PadTouch, part_c: float) -> dict[str, float]:
-    """Dip and recovery of the pad's face, and the heater's work, relative to the step from pad to part."""
-    if not np.isfinite(part_c):
-        raise Unusable("the part's temperature before contact is unknown")
-    step = touch.start_c - part_c
-    if step < 1.0:
-        return {"pad_step_k": step}
-    times, held = touch.times_s, touch.held
-    dip = (touch.start_c - touch.face_c) / step
-    found = {"pad_step_k": step, "pad_dip_largest_fraction": float(dip[held].max())}
-    for t in DIP_TIMES_S:
-        if t <= times[held][-1] + 0.06:
-            found[f"pad_dip_{t:g}s_fraction"] = float(np.interp(t, times, dip))
-    found["pad_log10_effusivity_ratio"] = _log_odds((touch.start_c - touch.level_c) / step)
-    settled = held & (times > SETTLED_S)
-    if settled.sum() >= 3:
-        found["pad_slope_fraction_s05"] = float(np.polyfit(np.sqrt(times[settled]), dip[settled], 1)[0])
-        found["pad_recovery_fraction"] = float(dip[held].max() - np.mean(dip[settled][-3:]))
-    power = touch.power_w
-    if np.isfinite(power[touch.before | held]).all():
-        extra = power - np.mean(power[touch.before][-5:])
-        found["heater_extra_j_k"] = float(np.trapezoid(extra[held], times[held])) / step
-        found["heater_power_rise_w_k"] = float(np.mean(extra[held][-3:])) / step
-    return found
-
-
 def _pair(touch: PadTouch, touches: tuple[PadTouch, ...], part_c: float) -> dict[str, float]:
-    """Two pads at two temperatures give the dip without the part's own temperature, and that temperature with it.
-
-    `T = Ts - r (Ts - To)` for both, so `1 - r` is the ratio of the differences of `T` and of `Ts`.
-    """
+    """Two pads at two temperatures give the dip without the part's own temperature, and that temperature with it."""
     other = next((t for t in reversed(touches) if abs(t.start_c - touch.start_c) > MIN_PAIR_K), None)
     if other is None:
         return {}
-    dip = 1.0 - (touch.level_c - other.level_c) / (touch.start_c - other.start_c)
-    found = {"pair_log10_effusivity_ratio": _log_odds(dip)}
-    if dip > 0.05 and np.isfinite(part_c):
-        found["pair_part_minus_apparent_k"] = touch.start_c - (touch.start_c - touch.level_c) / dip - part_c
-    return found
-
-
-def _log_odds(share: float) -> float:
-    share = float(np.clip(share, 0.01, 0.99))
-    return float(np.log10(share / (1.0 - share)))
+    falls = touch.start_c - touch.level_c, other.start_c - other.level_c
+    return pair_columns(two_half_spaces(touch.start_c, falls[0], other.start_c, falls[1]), part_c)
 
 
 def _spot(

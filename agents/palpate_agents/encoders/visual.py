@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from palpate_agents.arrays import Array, limited, namespace
+from palpate_agents.encoders import contact_change
 from palpate_agents.encoders.context import PartContext
 from palpate_agents.encoders.reading import Reading, Unusable, reading
 from palpate_agents.encoders.surface_map import LUMA, surface_of
@@ -23,9 +24,10 @@ NAMES: tuple[str, ...] = (
     "texture_fraction", "texture_p50_fraction", "highlight_share_fraction", "highlight_max_fraction",
     "depth_hole_fraction", "depth_hole_max_fraction",
     "height_mean_fraction", "height_spread_fraction", "outline_fill_fraction",
-    "length_mm", "width_mm", "height_mm", "log10_volume_mm3", "fill_fraction",
+    "length_mm", "width_mm", "height_mm", "log10_volume_mm3", "fill_fraction", *contact_change.NAMES,
 )  # fmt: skip
-"""In this order. `over_table`: the bare table's lightness is 1; `patch`: cells whose colour is not the usual one."""
+"""In this order. `over_table`: the bare table's lightness is 1; `patch`: cells whose colour is not the usual one;
+`contact`: what the newest touch since the last LOOK changed under it, NaN without one."""
 
 MIN_PIXELS = 30
 SEEN = 0.05
@@ -37,13 +39,14 @@ LOW, MIDDLE, HIGH = 3, 32, 60
 NOT_MEASURED = "not measured by this primitive"
 
 
-def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
+def features_of_view(views: Array, extent_m: Array, volume_m3: Array, change: Array | None = None) -> Array:
     """Features of n parts; pure, through the array API.
 
     Args:
         views: (n, 8, 8, C) surface maps, `surface_map.CHANNELS`.
         extent_m: (n, 3) length, width, height of the seen box, m.
         volume_m3: (n,) seen volume, m3; NaN where unknown.
+        change: (n, 4) in the order of `contact_change.NAMES`; None: nothing was touched.
 
     Returns:
         (n, F) in the order of NAMES.
@@ -79,6 +82,8 @@ def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
     colour = mean[:, 5:8] - 1.0
     size = extent_m + 0.0 * mean[:, :3]
     volume = volume_m3 + 0.0 * patch
+    if change is None:
+        change = xp.full_like(mean[:, :4], np.nan)
     found = [
         mean[:, 5:8],
         mean[:, 0:1],
@@ -104,6 +109,7 @@ def features_of_view(views: Array, extent_m: Array, volume_m3: Array) -> Array:
         size * 1e3,
         xp.log10(limited(volume * 1e9, 1.0, 1e15))[:, None],
         (volume / limited(size[:, 0] * size[:, 1] * size[:, 2], 1e-9, 1e9))[:, None],
+        change,
     ]
     return xp.concat(found, axis=1)
 
@@ -119,8 +125,9 @@ def extract_visual(execution: ProbeExecution, windows: ProbeWindows, context: Pa
         raise Unusable(view.reason if view is not None else "no segmentation")
     surface = context.surface or surface_of(view, windows)
     values = features_of_view(
-        surface.values[None].astype(np.float64), np.array([view.extent_m]), np.array([view.volume_m3])
-    )
+        surface.values[None].astype(np.float64), np.array([view.extent_m]), np.array([view.volume_m3]),
+        None if context.change is None else context.change[None],
+    )  # fmt: skip
     found = dict(zip(NAMES, values[0].tolist(), strict=True))
     if view.touching:
         return reading(NAMES, found, 0.3, view.reason)

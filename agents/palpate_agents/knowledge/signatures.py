@@ -20,6 +20,10 @@ PROPERTY = "property/"
 """Predicates of a part's measured properties: this and the property's name, which ends in its unit."""
 ESTIMATE = "estimate/"
 """Predicates of what is known of a material or lot: this and the property's name."""
+CONDITION = "condition/"
+"""Predicates of what a part may be beside its material: this and the condition's name."""
+NOVELTY = "novelty"
+"""Predicate of how unlike every known material a part is, with the limit of the model."""
 MODEL = "model:"
 """Beginning of the source of all that a model said; what a person reported has another one."""
 
@@ -42,6 +46,10 @@ class SignatureLike(Protocol):
     property_names: Sequence[str]
     property_values: Sequence[float]
     property_std: Sequence[float]
+    condition_names: Sequence[str]
+    condition_probabilities: Sequence[float]
+    novelty: float
+    novelty_limit: float
     probes: int
     model_name: str
     model_hash: str
@@ -155,6 +163,12 @@ def _about_part(
         if math.isfinite(value):
             measured = {"value": float(value), "std": float(std) if math.isfinite(std) else None}
             about.append(Statement(part, f"{PROPERTY}{name}", measured, evidence=evidence))
+    for name, share in zip(signature.condition_names, signature.condition_probabilities, strict=True):
+        if math.isfinite(share):
+            about.append(Statement(part, f"{CONDITION}{name}", {"probability": float(share)}, evidence=evidence))
+    if 0.0 < signature.novelty_limit < 1.0:  # otherwise the model does not tell
+        novelty = {"value": float(signature.novelty), "limit": float(signature.novelty_limit)}
+        about.append(Statement(part, NOVELTY, novelty, evidence=evidence))
     for i, execution in enumerate(executions):
         done = {
             "primitive": execution.primitive.name,

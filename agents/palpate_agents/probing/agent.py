@@ -25,6 +25,7 @@ from palpate_agents.observation import (
     ProbeGoal,
     ProbeWindows,
 )
+from palpate_agents.probing.sensor_watch import SensorWatch, newest_reasons, with_faults
 from palpate_agents.probing.spots import SpotChooser
 from palpate_agents.probing.strategy import ProbingState, Strategy
 from palpate_agents.segmentation import region_around
@@ -43,6 +44,7 @@ class AgentSettings:
         min_probes: never stop for confidence before so many probes.
         max_probes: at most so many probes on a part, 1 to 10.
         abstain_below: least confidence for a decision.
+        abstain_novel: whether a part that is unlike every label of the model gets none.
         table_height_m: z of the table in the base frame.
         search_half_m: half side of the square around the nominal place in which the part is searched.
     """
@@ -51,6 +53,7 @@ class AgentSettings:
     min_probes: int = 2
     max_probes: int = MAX_PROBES
     abstain_below: float = ABSTAIN_BELOW
+    abstain_novel: bool = True
     table_height_m: float = 0.0
     search_half_m: float = 0.10
 
@@ -79,6 +82,7 @@ class MaterialCharacterizationAgent:
         self.network = network
         self.strategy = strategy
         self.settings = settings or AgentSettings()
+        self._watch = SensorWatch()
         self.reset(nominal_position_m)
 
     def reset(self, nominal_position_m: tuple[float, float, float] | None = None) -> Belief:
@@ -117,11 +121,17 @@ class MaterialCharacterizationAgent:
         """
         if len(self.observations) >= MAX_PROBES:
             raise ValueError(f"this part already has {len(self.observations)} probes, the limit is {MAX_PROBES}")
+        windows, faults = self._watch.check(execution, windows)
         self.context = self.context.after(execution, windows)
-        self.observations.append(extract(execution, windows, self.context))
+        self.observations.append(with_faults(extract(execution, windows, self.context), faults))
         self.goals.append(self._asked)
         self.belief = compute_belief(self.network, self.observations)
         return self.belief
+
+    @property
+    def reasons(self) -> dict[Modality, str]:
+        """Per modality the newest reason why it is not fully reliable; empty where it is."""
+        return newest_reasons(self.observations)
 
     @property
     def problem(self) -> str:
@@ -144,7 +154,10 @@ class MaterialCharacterizationAgent:
 
     def signature(self) -> Signature:
         """Result for the part from the belief so far."""
-        return compute_signature(self.network, self.belief, self.problem, self.settings.abstain_below)
+        limits = self.settings
+        return compute_signature(
+            self.network, self.belief, self.problem, limits.abstain_below, abstain_novel=limits.abstain_novel
+        )
 
     def place_goal(self) -> ProbeGoal:
         """Goal that puts the part (grasped first, unless a lift holds it) into the bin of its signature."""

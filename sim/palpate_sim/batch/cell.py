@@ -21,6 +21,7 @@ from palpate_sim.backend import some
 from palpate_sim.batch import heat, light, touch
 from palpate_sim.batch.checks import check_given, check_goals, check_mask, seeds_of, whole_number
 from palpate_sim.batch.config import BatchConfig
+from palpate_sim.batch.contact_memory import ContactMemory
 from palpate_sim.batch.features import Features, TouchResult
 from palpate_sim.batch.grids import SeenGrid, seen_axis
 from palpate_sim.batch.pad_memory import PadMemory
@@ -110,7 +111,7 @@ class BatchedCell:
         self._lit, self._body = np.zeros(cells, bool), np.zeros((cells, 0))  # spectra of bodies that are known
         self._emissivity, self._spread = np.ones(cells), np.zeros(cells)
         self.ambient_c = np.zeros(cells)
-        self._memory = PadMemory.fresh(cells)
+        self._memory, self._contacts = PadMemory.fresh(cells), ContactMemory(cells)
         self._arm = ArmState.home(cells)
         drawn = self._drawn(self._all, parts, devices)
         self.parts, self.devices, self.maps, self.rows, self._grid, self._axis = drawn
@@ -193,7 +194,7 @@ class BatchedCell:
         count = len(self._all[index])
         self.probes[index] = 0
         self.held[index] = False
-        self._stale[index], self._lit[index] = True, False
+        self._stale[index], self._lit[index], self._contacts.touched[index] = True, False, False
         self._covered[index] = sum(self.parts.arrays[name][index] for name in LAYERS) > 0.0
         for mine, fresh in zip(self._memory, PadMemory.fresh(count), strict=True):
             mine[index] = fresh
@@ -202,8 +203,7 @@ class BatchedCell:
         result = ProbeResult.empty(np.full(self.cells, _LOOK), self._widths)
         keys = combine(self.key[index], "overview")
         self._pictures(result, index, keys)
-        result.seconds[index] = LOOK_STILL_S
-        self.elapsed_s[index] = LOOK_STILL_S
+        result.seconds[index] = self.elapsed_s[index] = LOOK_STILL_S
         return result
 
     def probe(self, goals: GoalArrays, decoded: bool = False) -> ProbeResult:
@@ -293,6 +293,7 @@ class BatchedCell:
         whole = isinstance(index, slice)
         if not whole:
             goals, keys = goals.rows(index), keys[index]
+        self._contacts.touch(kind, index, goals, self.view, self.extent_m)
         if kind in (Primitive.WIPE, Primitive.SCRATCH):
             self._draw_tool(kind, index, goals, uv[index], result)
             return
@@ -307,6 +308,9 @@ class BatchedCell:
             for mine, new in zip(self._memory, memory.after(after), strict=True):
                 mine[index] = new
             result.store(Modality.THERMAL, index, felt)
+            if self.config.inductive:
+                eddy = light.inductive_touch(*self._bare(index), uv[index], devices, keys)
+                result.store(Modality.INDUCTIVE, index, eddy)
             result.max_force_n[index] = goals.force_n
             # The arm has gone home: the last picture shows the part again, in the box that is known.
             view = self._surface(index, self.extent_m[index, 2], combine(keys, "after"))
@@ -373,7 +377,7 @@ class BatchedCell:
         view = self._surface(index, extent[:, 2], keys)
         self.view[index], self.extent_m[index], self.volume_m3[index] = view, extent, volume
         self._ground[index] = level_ground(view, extent)
-        looks = features_of_view(view.astype(np.float64), extent, volume)
+        looks = features_of_view(view.astype(np.float64), extent, volume, self._contacts.change(index, view, extent))
         result.store(Modality.VISUAL, index, Features(looks, np.ones(len(keys))))
         parts = Warm.of(self.parts, self._emissivity, self._spread, index)
         memory = self._memory.rows(index) if some(self._memory.heat_j_m2) else None
@@ -390,7 +394,6 @@ class BatchedCell:
             (self._emissivity[stale], self._spread[stale]), self._stale[stale] = emissivity_of(parts, maps), False
         cells = self._grid if isinstance(index, slice) else self._grid.cells(index)
         size, means = Size.of(self.rows, index), self._means[index]
-        view: NDArray[np.float32] = surface_view(
-            self.parts, self.maps, size, self.devices, keys, cells, height_m, means
-        )
+        view: NDArray[np.float32]
+        view = surface_view(self.parts, self.maps, size, self.devices, keys, cells, height_m, means)
         return view

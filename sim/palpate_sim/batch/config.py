@@ -37,6 +37,7 @@ class BatchConfig:
         nominal_devices: without individual errors.
         features: grid of the spectrum.
         first_cell: number of the first cell: workers that share a seed have cells of their own.
+        inductive: the warm pads have an eddy-current coil; without it a warm touch measures no inductance.
 
     Raises:
         ConfigError: a value that means nothing.
@@ -51,6 +52,7 @@ class BatchConfig:
     nominal_devices: bool = False
     features: FeatureConfig = DEFAULT_FEATURES
     first_cell: int = 0
+    inductive: bool = False
 
     def __post_init__(self) -> None:
         if self.materials is not None:

@@ -16,6 +16,7 @@ class PictureGrid(NamedTuple):
     root: Array
     contrast: Array
     kept: Array
+    mottle: Array
     edge: Array
     grey: Array
     seen: Array
@@ -43,6 +44,7 @@ class SeenGrid:
         counted: (n, 64) the camera's pixels in each cell, at least 1; root: 1 over their root, 0 where nothing is seen.
         lattice: (n, 1) relative spread of their number.
         kept: (n, 64) share of the texture's variance that stays in the mean of a cell.
+        mottle: (n, 64) relative lightness that the texture gives the cell, the same in every picture.
         layers: (n, 4, 4) colours and gloss, see `look.layer_values`.
         clear: (n, 1) transparency of the body.
         lamp_m: (n, 3) see `look.lamp_place_m`.
@@ -65,6 +67,7 @@ class SeenGrid:
     root: Array
     lattice: Array
     kept: Array
+    mottle: Array
     layers: Array
     clear: Array
     lamp_m: Array

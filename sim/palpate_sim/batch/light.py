@@ -16,6 +16,7 @@ from palpate_sim.keyed import normal
 from palpate_sim.sensors import inductive as coil
 from palpate_sim.sensors.nir_physics import TABLE_REFLECTANCE, reflectance, saunderson, substrate_reflectance
 from palpate_sim.sensors.spectrum import END_NM, EXTENDED_NM, SCAN_NUMBERS, WAVELENGTH_NM, scan, true_wavelength
+from palpate_sim.surface import SurfaceMaps, spot_batch
 
 OPTICS = (
     "metal", "ceramic", "nir_bands", "band_strength", "base_reflectance", "carbon_black_q", "clear_absorption_per_mm",
@@ -122,6 +123,24 @@ def _plan(config: FeatureConfig, channels: int) -> tuple[np.ndarray, np.ndarray,
     place = np.clip((grid - EXTENDED_NM[0]) / (EXTENDED_NM[1] - EXTENDED_NM[0]), 0.0, channels - 1.0)
     index = np.minimum(np.floor(place).astype(np.int64), channels - 2)
     return index, place - index, grid
+
+
+def inductive_touch(parts: Any, maps: SurfaceMaps, uv_m: Array, devices: Any, keys: Array) -> Features:
+    """What the eddy-current coil in the warm pad reads of parts while it touches them.
+
+    Args:
+        parts: n parts, bare as drawn.
+        maps: their surfaces.
+        uv_m: (n, 2) middle of the pad, m, part's frame.
+        devices: DeviceBatch of n.
+        keys: (n,) int64, specific to seed, part and probe.
+
+    Returns:
+        columns of `palpate_agents.encoders.inductive.NAMES`.
+    """
+    spot = spot_batch(parts, maps, uv_m, coil.FOOTPRINT_M, optics=False, stiffness=False)
+    values = inductive(spot, devices, keys)
+    return Features(values, 0.0 * values[:, 0] + 1.0)
 
 
 def inductive(spot: Any, devices: Any, keys: Array) -> Array:

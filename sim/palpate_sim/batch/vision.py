@@ -167,6 +167,10 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     pixels = _single(xp, size[:, 0:1] * size[:, 1:2] / COUNT / (distance * PIXEL_RAD) ** 2)
     share = seen * (1.0 / SUBS)
     counted = limited(share * pixels, 1.0, 1e6)
+    kept, contrast = (
+        limited(_single(xp, patch)[:, None] / counted, 0.0, 1.0),
+        _single(xp, batch.texture_contrast)[:, None],
+    )
     depth_noise = _single(xp, devices.depth_noise_per_m[:, None] * distance**2 / size[:, 2:3])
     shared = HEIGHT_PATCH_PX / (share * pixels + HEIGHT_PATCH_PX)
     # cells that are partly filled are mostly edge
@@ -187,11 +191,12 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
         counted=counted,
         root=_single(xp, seen > 0.0) / xp.sqrt(counted),
         lattice=LATTICE / xp.sqrt(pixels),
-        kept=limited(_single(xp, patch)[:, None] / counted, 0.0, 1.0),
+        kept=kept,
+        mottle=contrast * xp.sqrt(kept) * coarse_normals(batch.key, "texture", COUNT)[0],
         layers=layer_values(batch),
         clear=_single(xp, batch.transparency)[:, None],
         lamp_m=_single(xp, lamp_place_m(batch)),
-        contrast=_single(xp, batch.texture_contrast)[:, None],
+        contrast=contrast,
         camera=(camera / table)[..., None],
         limit=(1.0 / table)[..., None],
         grain=grain[..., None],
@@ -295,8 +300,7 @@ def _with_noise(grid: SeenGrid | PictureGrid, pooled: Array, keys: Array) -> Arr
     colours, counted, root = pooled[:, :3], grid.counted, grid.root
     present = root > 0.0
     light = xp.matmul(_row(xp, LUMA, colours), colours)[:, 0]
-    contrast = grid.contrast * pooled[:, 5]
-    mottle = 1.0 + contrast * xp.sqrt(grid.kept) * noise[0]
+    mottle, contrast = 1.0 + grid.mottle * pooled[:, 5], grid.contrast * pooled[:, 5]
     between = limited(pooled[:, 3] - light * light, 0.0, 1e9)
     rough = (contrast * light) ** 2 * (1.0 - grid.kept) + (grid.edge * light) ** 2
     spread = xp.sqrt((BETWEEN * between + rough + grid.grey) * (counted / (1.0 + counted)))

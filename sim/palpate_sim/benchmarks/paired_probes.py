@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palpate_agents.encoders.contact_change import TOUCHES
 from palpate_agents.encoders.visual import features_of_view
 from palpate_agents.observation import Modality, Outcome, Primitive
 from palpate_sim.batch import heat, light, touch, vision
+from palpate_sim.batch.contact_memory import ContactMemory
 from palpate_sim.batch.features import Features, TouchResult
+from palpate_sim.batch.grids import seen_axis
 from palpate_sim.batch.heat import PadMemory
 from palpate_sim.batch.sizes import seen_size
 from palpate_sim.devices import DeviceBatch
 from palpate_sim.keyed import keys_of
-from palpate_sim.library import PartLibrary
+from palpate_sim.library import LibraryRows, PartLibrary
 from palpate_sim.objects import PartBatch
 from palpate_sim.sensors.heat_contact import PAD_RADIUS_M
 from palpate_sim.sensors.spectrum import spot_radius_m
@@ -141,18 +144,21 @@ class PairedProbes:
         batch, devices, maps = self.batch, self.devices, draw_surface_maps(self.batch)
         rows = self.library.rows_of(batch)
         volume_m3 = rows.seen_volume_m3
-        memory, touched_s = PadMemory.fresh(n), np.full(n, np.nan)
+        memory, touched_s, contacts = PadMemory.fresh(n), np.full(n, np.nan), ContactMemory(n)
         zeros, found = np.zeros(n), {}
+        view, extent_m = np.zeros((n, 8, 8, 8), np.float32), rows.seen_extent_m
         for number, (primitive, pad) in enumerate(SEQUENCE):
             keys = keys_of(self.seed * 1000 + 10 * number + repeat, self.number)
             at = self._places(number)
             ball = spot_batch(batch, maps, at.uv, BALL_SPOT_M)
             force = self._goal_values(number, "force_n", 0.0)
             result: TouchResult | None = None
+            if primitive in TOUCHES:
+                _remember(contacts, primitive, at, rows, view, extent_m)
             if primitive is Primitive.LOOK:
                 extent_m, volume_m3 = seen_size(rows, batch.transparency, keys)
                 view = vision.surface_view(batch, maps, rows, devices, keys, None, extent_m[:, 2])
-                values = features_of_view(view, extent_m, volume_m3)
+                values = features_of_view(view, extent_m, volume_m3, contacts.change(slice(None), view, extent_m))
                 found[number, Modality.VISUAL] = Features(np.asarray(values, float), zeros + 1.0)
                 spot = spot_batch(batch, maps, at.uv, spot_radius_m(at.distance))
                 found[number, Modality.SPECTRAL] = light.spectrum(spot, devices, at.distance, at.tilt, keys)
@@ -200,3 +206,21 @@ class PairedProbes:
                 if execution is not None and execution.contact_time_ns:
                     times[row] = 1e-9 * execution.contact_time_ns, execution.dwell_s
         return times[:, 0], times[:, 1]
+
+
+def _remember(
+    contacts: ContactMemory, primitive: Primitive, at: _Places, rows: LibraryRows, view: NDArray[np.float32],
+    extent_m: Array,
+) -> None:  # fmt: skip
+    """Where the parts are touched, in the frame of the seen box."""
+    met = np.flatnonzero(at.there)
+    axis = seen_axis(rows)[met]
+    place = _turned(at.uv[met] - rows.seen_center_m[met], axis)
+    way = _turned(at.end[met] - at.uv[met], axis) * (primitive not in (Primitive.PRESS, Primitive.TAP))
+    contacts.remember(met, place, way, view[met], extent_m[met])
+
+
+def _turned(vectors: Array, axis_rad: Array) -> Array:
+    """(n, 2) vectors of the part's frame along the seen axis (n,) and across it."""
+    cos, sin, x, y = np.cos(axis_rad), np.sin(axis_rad), vectors[:, 0], vectors[:, 1]
+    return np.stack([cos * x + sin * y, cos * y - sin * x], axis=1)

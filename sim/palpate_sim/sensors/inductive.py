@@ -23,10 +23,20 @@ from palpate_sim.backend import Array, constant, namespace
 FREQUENCY_HZ = 50e3
 INNER_M, OUTER_M, LENGTH_M = 1.5e-3, 3.0e-3, 1.0e-3
 """Coil of 6 mm outside diameter, flat; assumed."""
+FOOTPRINT_M = 4e-3
+"""Radius of the surface whose coat and label count: the coil's and its lift-off, rounded up; assumed."""
 WEAR_CAP_M = 0.3e-3  # between coil and surface, ceramic, assumed
 LIFT_SCATTER_M = 5e-6  # seat of the tip, assumed
 NOISE = 1e-3
-"""Standard deviation of each part of the reading, assumed: a 10 bit inductance-to-digital reading."""
+"""Standard deviation of each part of a balanced reading, assumed (10 bit): the two below, over half a second of air and
+half a second of contact, with the approach between them."""
+SAMPLE_NOISE = 2e-3  # of each part of one reading of the stream, assumed
+DRIFT_SD, DRIFT_TAU_S = 5e-3, 60.0
+"""The value in air wanders: what is left when the coil's temperature is compensated by the pad's own thermometer, after
+Ornstein and Uhlenbeck; assumed."""
+RATE_HZ = 100.0
+FULL_SCALE = 1.0
+"""Where the device saturates: no plate changes the impedance by more than the free coil's reactance."""
 IRON_PERMEABILITY = 100.0
 """Of mild steel in a weak field, relative: quoted 50 to 200; assumed the same for all parts."""
 NUMBERS = 3
@@ -109,9 +119,18 @@ def reading(batch: Any, numbers: Array) -> Array:
         batch: N parts or spots.
         numbers: (N, NUMBERS) standard normal.
     """
-    xp = namespace(numbers)
+    return response(batch, LIFT_SCATTER_M * numbers[:, 2]) + NOISE * numbers[:, :2]
+
+
+def response(batch: Any, gap_m: Array) -> Array:
+    """(N, 2) change of the coil's impedance over each spot, without noise.
+
+    Args:
+        batch: N parts or spots.
+        gap_m: (N,) of air between the cap and what lies on the spot.
+    """
+    xp = namespace(gap_m)
     magnetic = batch.ferromagnetic > 0
-    permeability = xp.where(magnetic, IRON_PERMEABILITY, 1.0) + 0.0 * numbers[:, 0]
+    permeability = xp.where(magnetic, IRON_PERMEABILITY, 1.0) + 0.0 * gap_m
     depth = xp.minimum(batch.wall_thickness_m, batch.dimensions_m[:, 2])
-    lift = lift_off(batch) + LIFT_SCATTER_M * numbers[:, 2]
-    return impedance_change(batch.electrical_conductivity_s_m, permeability, depth, lift) + NOISE * numbers[:, :2]
+    return impedance_change(batch.electrical_conductivity_s_m, permeability, depth, lift_off(batch) + gap_m)

@@ -9,32 +9,38 @@ reached give what the batched cell gives for them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate_agents.encoders.features import FEATURE_VERSION, FeatureConfig
+from palpate_agents.encoders.features import FEATURE_VERSION
 from palpate_agents.errors import ConfigError
+from palpate_agents.fusion_config import PROPERTIES
 from palpate_agents.observation import Modality, Primitive
 from palpate_agents.probing.decoder import LOOK_ABOVE, NO_SLIDE, decode
 from palpate_sim.batch.cell import BatchConfig, BatchedCell, ProbeResult
+from palpate_sim.class_distance import class_distances, departure
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.library import PartLibrary
-from palpate_sim.objects import CONDITIONS, PartBatch
-from palpate_sim.part_geometry import GEOMETRY_LIMIT
-from palpate_sim.part_tables import NAMES
-from palpate_sim.randomisation import CONDITION_MIX, randomisation_hash
+from palpate_sim.objects import CONDITIONS, FORMULATIONS, PartBatch, draw_formulations, draw_parts
+from palpate_sim.part_geometry import GEOMETRIES_PER_CLASS, GEOMETRY_LIMIT
+from palpate_sim.part_tables import NAMES as ALL_NAMES
+from palpate_sim.randomisation import CONDITION_MIX, LOTS, randomisation_hash
 from palpate_sim.training.perception_data import PerceptionData
+from palpate_sim.virtual_formulations import draw_virtual_formulations
 
-BATCHED_VERSION = 2
+BATCHED_VERSION = 3
 """Raised with every change of what a part's probes are."""
 
 CHUNK = 500
 PROBES = 9
+LOOKS = 3
+"""Looks among them, at most."""
+MIN_DEPARTURE = 4.0
+"""Virtual formulations nearer to a class than this, in spreads within it, are left out: parts of it lie there too."""
 AMBIENT_C = (19.0, 25.0)
-PROPERTY_NAMES = (
-    "log10_effusivity_w_s05_m2_k", "restitution", "log10_stiffness_pa", "log10_density_kg_m3", "friction",
-)  # fmt: skip
 
 _L, _T, _P, _S, _D1, _D0, _G, _W, _C = range(9)
 ORDERS = (
@@ -63,20 +69,56 @@ scratch."""
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Which parts are drawn.
+
+    Attributes:
+        mix: shares of conditions; condition: this one for every part instead.
+        lots: first lot and the one behind the last.
+        outlines: numbers of outlines, None: all.
+        shift_nm: wavelength shift of every spectrometer instead of a drawn one.
+        inductive: the cell has the eddy-current tip.
+        formulations: "" those of the catalogue, "virtual" random ones, "named" those that no model is trained on.
+        first: number of the first part.
+    """
+
+    mix: str = "mix"
+    condition: str | None = None
+    lots: tuple[int, int] = (0, LOTS)
+    outlines: tuple[int, ...] | None = None
+    shift_nm: float | None = None
+    inductive: bool = False
+    formulations: str = ""
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mix not in CONDITION_MIX:
+            raise ConfigError(f"mix {self.mix!r} is unknown; known are {', '.join(CONDITION_MIX)}")
+        if self.formulations not in ("", "virtual", "named"):
+            raise ConfigError(f"formulations is {self.formulations!r}; it is '', 'virtual' or 'named'")
+
+
 def truth_of(parts: PartBatch) -> NDArray[np.float32]:
-    """(n, 5) values of `PROPERTY_NAMES`: of the body and its dry surface, whatever lies on it."""
+    """(n, 6) values of `fusion.PROPERTIES`: of the body and its dry surface, whatever lies on it."""
     return np.stack(
         [
             np.log10(parts.effusivity_w_s05_m2k), parts.restitution, np.log10(parts.indentation_modulus_pa),
-            np.log10(parts.density_kg_m3), parts.friction,
+            np.log10(parts.density_kg_m3), parts.friction, parts.blend_fraction,
         ],
         axis=1,
     ).astype(np.float32)  # fmt: skip
 
 
+def states_of(parts: PartBatch) -> NDArray[np.float32]:
+    """(n, 4) 1 where a part is black (of carbon), painted, wet, aged; several can hold."""
+    facts = (parts.carbon_black_q > 0.0, parts.coat_um > 0.0, parts.film_um > 0.0, parts.age > 0.0)
+    return np.stack(facts, axis=1).astype(np.float32)
+
+
 def generate_batched(
-    n_parts: int, seed: int, library: PartLibrary | None = None, mix: str = "mix", condition: str | None = None,
-    lots: tuple[int, int] = (0, 40), progress: Progress | None = None,
+    n_parts: int, seed: int, library: PartLibrary | None = None, draw: Draw | None = None,
+    progress: Progress | None = None,
 ) -> PerceptionData:  # fmt: skip
     """Draws parts and devices and probes every part nine times.
 
@@ -84,39 +126,76 @@ def generate_batched(
         n_parts: number of parts; part `i` does not depend on it.
         seed: of everything.
         library: None: the cached one.
-        mix: shares of conditions.
-        condition: this one for every part instead of the mix.
-        lots: first lot and the one behind the last.
+        draw: which parts.
         progress: called with parts done and parts in all.
 
+    Returns:
+        the parts; of virtual formulations only those that neither a class nor a named one has, see MIN_DEPARTURE.
+
     Raises:
-        ConfigError: no part, or an unknown mix.
+        ConfigError: no part.
     """
     if n_parts < 1:
         raise ConfigError(f"{n_parts} parts: at least 1 is needed")
-    if mix not in CONDITION_MIX:
-        raise ConfigError(f"mix {mix!r} is unknown; known are {', '.join(CONDITION_MIX)}")
+    draw = draw or Draw()
     library = library or PartLibrary.load_or_build()
     chunks = []
     for first in range(0, n_parts, CHUNK):
         count = min(CHUNK, n_parts - first)
-        chunks.append(_chunk(first, count, seed, library, mix, condition, lots))
+        chunks.append(_chunk(draw.first + first, count, seed, library, draw))
         if progress is not None:
             progress(first + count, n_parts)
     return PerceptionData.concatenate(chunks)
 
 
-def _chunk(
-    first: int, count: int, seed: int, library: PartLibrary, mix: str, condition: str | None, lots: tuple[int, int]
-) -> PerceptionData:
+def _chunk(first: int, count: int, seed: int, library: PartLibrary, draw: Draw) -> PerceptionData:
     keys = keys_of(seed, np.arange(first, first + count))
-    config = BatchConfig(condition=condition, mix=mix, lots=lots, ambient_c=AMBIENT_C, first_cell=first)
-    cell = BatchedCell(count, seed, config, library)
+    cell = _cell(first, count, seed, library, draw)
     kinds = _kinds(keys)
-    results = [cell.overview]
+    results, views = [cell.overview], [cell.view.astype(np.float16)]
     for number in range(PROBES - 1):
         results.append(cell.probe(decode(_actions(keys, kinds[:, number], number), cell.seen)))
-    return _data(cell, results, seed, mix, config.features)
+        views.append(cell.view.astype(np.float16))
+    data = _with_surfaces(_data(cell, results, seed, draw), np.stack(views, axis=1))
+    return data.rows(_unheard_of(cell.parts)) if draw.formulations == "virtual" else data
+
+
+def _unheard_of(parts: PartBatch) -> NDArray[np.bool_]:
+    """(n,) of no class, and of none of the named formulations that are kept to test on."""
+    far = (departure(parts) > MIN_DEPARTURE) & (class_distances(parts, FORMULATIONS).min(axis=1) > MIN_DEPARTURE)
+    return np.asarray(far)
+
+
+def _cell(first: int, count: int, seed: int, library: PartLibrary, draw: Draw) -> BatchedCell:
+    """A cell with the parts laid in."""
+    config = BatchConfig(
+        condition=draw.condition, mix=draw.mix, lots=draw.lots, ambient_c=AMBIENT_C, first_cell=first,
+        inductive=draw.inductive,
+    )  # fmt: skip
+    cell = BatchedCell(count, seed, config, library)
+    if draw.outlines is None and draw.shift_nm is None and not draw.formulations:
+        return cell
+    keys = cell.key.copy()
+    outlines = np.arange(GEOMETRIES_PER_CLASS) if draw.outlines is None else np.asarray(draw.outlines)
+    geometry = outlines[(uniform(keys, "outline") * len(outlines)).astype(np.int64)]
+    given: dict[str, Any] = {
+        "conditions": draw.condition, "geometry": geometry, "mix": draw.mix, "ambient_c": config.draw_rooms(keys),
+        "lots": draw.lots,
+    }  # fmt: skip
+    if draw.formulations == "virtual":
+        parts = draw_virtual_formulations(keys, **given)
+    elif draw.formulations == "named":
+        names = [FORMULATIONS[k] for k in (uniform(keys, "named") * len(FORMULATIONS)).astype(int)]
+        parts = draw_formulations(keys, names, **given)
+    else:
+        parts = draw_parts(keys, **given)
+    devices = config.draw_devices(keys)
+    if draw.shift_nm is not None:
+        devices = devices.replace(wavelength_shift_nm=np.full(count, draw.shift_nm))
+    # The cell's first parts only gave their keys.
+    cell.episode[:] -= 1
+    cell.overview = cell.reset(parts=parts, devices=devices)
+    return cell
 
 
 def _kinds(keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -144,7 +223,7 @@ def _actions(keys: NDArray[np.int64], kind: NDArray[np.int64], number: int) -> N
     return actions
 
 
-def _data(cell: BatchedCell, results: list[ProbeResult], seed: int, mix: str, config: FeatureConfig) -> PerceptionData:
+def _data(cell: BatchedCell, results: list[ProbeResult], seed: int, draw: Draw) -> PerceptionData:
     parts = cell.parts
     values = {m: np.stack([r.features[m].values for r in results], axis=1).astype(np.float32) for m in Modality}
     reliability = {
@@ -158,12 +237,24 @@ def _data(cell: BatchedCell, results: list[ProbeResult], seed: int, mix: str, co
         "feature_version": FEATURE_VERSION,
         "randomisation_hash": randomisation_hash(),
         "seed": seed,
-        "mix": mix,
+        "draw": {k: v for k, v in asdict(draw).items() if k != "first"},
     }
     first = cell.config.first_cell
-    ids = np.array([f"{seed}_{first + k:07d}" for k in range(cell.cells)])
+    ids = np.array([f"{seed}_{first + k:08d}" for k in range(cell.cells)])
     return PerceptionData(
-        ids, np.array(NAMES)[parts.material], np.array(CONDITIONS)[parts.condition],
+        ids, np.array(ALL_NAMES)[parts.material], np.array(CONDITIONS)[parts.condition],
         parts.geometry_class * GEOMETRY_LIMIT + parts.geometry_id, primitive, values, reliability,
-        PROPERTY_NAMES, truth_of(parts), config, origin,
+        PROPERTIES, truth_of(parts), cell.config.features, origin, states_of(parts),
+        np.full(cell.cells, bool(draw.formulations)), parts.lot,
+        (parts.coat_um > 0.0) & (parts.paint_transmission <= 0.0),
     )  # fmt: skip
+
+
+def _with_surfaces(data: PerceptionData, views: NDArray[np.float16]) -> PerceptionData:
+    """Keeps the (n, P, 8, 8, C) maps of looks that saw the part, in as few slots as the part with most needs."""
+    seen = (data.primitive == int(Primitive.LOOK)) & (data.reliability[Modality.VISUAL] > 0.0)
+    slot = np.where(seen, np.cumsum(seen, axis=1) - 1, -1)
+    surface = np.zeros((len(data), LOOKS, *views.shape[2:]), np.float16)
+    part, probe = np.nonzero(seen)
+    surface[part, slot[part, probe]] = views[part, probe]
+    return replace(data, surface=surface, surface_slot=slot.astype(np.int8))

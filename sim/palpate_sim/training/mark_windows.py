@@ -22,7 +22,7 @@ SURFACE_PRIMITIVES = (Primitive.WIPE, Primitive.SCRATCH)
 
 
 def surface_window(contact: Contact, geometry: ToolGeometry) -> tuple[ProbeExecution, ProbeWindows]:
-    """A wipe or a scratch: the free wrench before it, since nothing in the rest is read."""
+    """A wipe or a scratch: the free wrench before it, and the tip's way; nothing else is read."""
     scene, goal, limits = contact.scene, contact.goal, geometry.limits
     scene.time_s += 2.0
     rows = np.arange(-BEFORE_CONTACT, 0)
@@ -31,8 +31,10 @@ def surface_window(contact: Contact, geometry: ToolGeometry) -> tuple[ProbeExecu
     wrench[:, :3] = geometry.weight(geometry.touch_rotation, geometry.tool_mass_kg)
     windows = ProbeWindows(wrench_times_s=times, wrench=scene.wrench_noise.apply_series(wrench, scene.time_s + times))
     speed, length = slide_speed_m_s(goal, limits), goal.slide_distance_m or limits.slide_m
-    tip = contact.hit.point - (times * speed)[:, None] * contact.approach
-    add_joints(windows, np.arange(len(rows)), times, tip, scene, geometry, geometry.touch_rotation)
+    rows = np.arange(-BEFORE_CONTACT, round(length / speed / PERIOD_S) + 1)
+    covered = (rows * PERIOD_S * speed)[:, None]
+    tip = contact.hit.point + np.where(covered < 0.0, -covered * contact.approach, covered * contact.direction)
+    add_joints(windows, np.arange(len(rows)), rows * PERIOD_S, tip, scene, geometry, geometry.touch_rotation)
     default = limits.wipe_force_n if goal.primitive is Primitive.WIPE else limits.scratch_force_n
     force = min(goal.force_n or default, limits.slide_share * limits.force_limit_n)
     x, y, z = (float(v) for v in contact.hit.point)

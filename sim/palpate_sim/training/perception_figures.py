@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from torch import Tensor
 
 from palpate_agents.fusion import FusionOutput, MultimodalFusionNetwork, TokenBatch
+from palpate_sim.training.learner import Targets
 
 TWINS = (("brass", "Cu"), ("mild-steel", "SS304"), ("AlSi-cast", "Al6061"))
 """Pairs that no sensor of the cell can tell for sure (PHYSICS.md); merged in the 26-class figure."""
@@ -22,8 +24,11 @@ BOOTSTRAPS = 1000
 def forward(network: MultimodalFusionNetwork, batch: TokenBatch, rows: int = 1024) -> FusionOutput:
     """The network's output over many parts, in pieces, in evaluation mode."""
     network.eval()
-    pieces = [network(batch.rows(torch.arange(s, min(s + rows, len(batch))))) for s in range(0, len(batch), rows)]
-    return FusionOutput(*(torch.cat([getattr(p, name) for p in pieces]) for name in FusionOutput.__dataclass_fields__))
+    device = next(network.parameters()).device
+    starts = range(0, len(batch), rows)
+    pieces = [network(batch.rows(torch.arange(s, min(s + rows, len(batch)))).to(device)) for s in starts]
+    joined = FusionOutput.joined(pieces)
+    return FusionOutput(*(getattr(joined, f.name).cpu() for f in fields(joined)))
 
 
 def bootstrap(correct: NDArray[np.bool_] | NDArray[np.floating], seed: int = 0) -> dict[str, float]:
@@ -43,26 +48,18 @@ def expected_calibration_error(confidence: NDArray[np.floating], correct: NDArra
     return float(sum(gaps) / len(order))
 
 
-def only(batch: TokenBatch, modalities: Iterable[str]) -> TokenBatch:
-    """The batch with every other modality dead."""
-    kept = set(modalities)
-    size = batch.primitive.shape
-    return batch.masked({m: torch.full(size, float(m in kept)) for m in batch.reliability})
-
-
 def figures(
-    network: MultimodalFusionNetwork, batch: TokenBatch, truth: Tensor, condition: NDArray[np.str_], properties: Tensor
+    network: MultimodalFusionNetwork, batch: TokenBatch, targets: Targets, condition: NDArray[np.str_]
 ) -> dict[str, Any]:
     """All figures on parts that were not trained on.
 
     Args:
         network: calibrated.
         batch: N parts with all their probes, in the order done.
-        truth: (N,) class indices.
+        targets: truth of parts that all have a label.
         condition: (N,) names.
-        properties: (N, K), NaN where unknown.
     """
-    labels = network.config.labels
+    labels, truth = network.config.labels, targets.label
     out = forward(network, batch)
     answer = out.log_probabilities.argmax(dim=1)
     right = (answer == truth).numpy()
@@ -79,9 +76,15 @@ def figures(
         result[str(name)] = bootstrap(right[condition == name])
     result["after_probes"] = _after_probes(network, batch, truth)
     modalities = list(network.config.modalities)
-    result["only"] = {m: bootstrap(_right(network, only(batch, [m]), truth)) for m in modalities}
-    result["without"] = {m: bootstrap(_right(network, only(batch, set(modalities) - {m}), truth)) for m in modalities}
-    result["properties"] = _properties(network, out, properties)
+    result["only"] = {m: bootstrap(_right(network, batch.only([m]), truth)) for m in modalities}
+    result["without"] = {
+        m: bootstrap(_right(network, batch.only([k for k in modalities if k != m]), truth)) for m in modalities
+    }
+    result["properties"] = _properties(network, out, targets.properties)
+    result["conditions"] = _conditions(network, out, targets.states)
+    if network.novelty is not None:
+        limit = torch.sigmoid(out.novelty_logit) > network.novelty_limit
+        result["novelty_false_alarms"] = bootstrap(limit.numpy())
     result["confused"] = _confused(labels, truth, answer)
     return result
 
@@ -114,6 +117,22 @@ def _properties(network: MultimodalFusionNetwork, out: FusionOutput, truth: Tens
             "spread": _short(truth[known, k].numpy().std()),
         }
     return result
+
+
+def _conditions(network: MultimodalFusionNetwork, out: FusionOutput, states: Tensor) -> dict[str, dict[str, float]]:
+    """How often each condition is found where it holds, and named where it does not."""
+    result = {}
+    for k, name in enumerate(network.config.conditions):
+        said, holds = (out.condition_logit[:, k] > 0.0).numpy(), (states[:, k] > 0.5).numpy()
+        if holds.any() and not holds.all():
+            result[name] = {"found": _short(said[holds].mean()), "false_alarms": _short(said[~holds].mean())}
+    return result
+
+
+def auroc(known: NDArray[np.floating], novel: NDArray[np.floating]) -> float:
+    """Area under the receiver operating characteristic: chance that a novel part scores above a known one."""
+    ranks = rankdata(np.concatenate([known, novel]))[len(known) :]
+    return float((ranks.sum() - len(novel) * (len(novel) + 1) / 2) / (len(known) * len(novel)))
 
 
 def _confused(labels: tuple[str, ...], truth: Tensor, answer: Tensor, count: int = 8) -> list[list[Any]]:

@@ -40,6 +40,7 @@ class _BagDecoder:
             topics.TIP_BURST.name: convert.burst_sample,
             topics.SPECTRUM.name: convert.spectrum_sample,
             topics.HEATED_TIP.name: convert.heated_tip_sample,
+            topics.INDUCTIVE.name: convert.inductive_sample,
             topics.JOINT_STATES.name: convert.joint_sample,
             topics.JOINT_TRAJECTORY.name: convert.path_sample,
             topics.PROBE_EXECUTION.name: convert.execution_sample,

@@ -27,6 +27,7 @@ from palpate_nodes.device_node import DeviceNode
 from palpate_nodes.devices.cell import ArmDevice, Cell, CellDevice, ForceTorqueDevice, Part, SpectrometerDevice, route
 from palpate_nodes.force_torque_node import ForceTorqueNode
 from palpate_nodes.heated_tip_node import HeatedTipNode
+from palpate_nodes.inductive_node import InductiveNode
 from palpate_nodes.lockstep import LockstepCell
 from palpate_nodes.node_base import ERROR, OK, PalpateNode, run
 from palpate_nodes.params import Param
@@ -46,6 +47,7 @@ class CellNode(PalpateNode):
         Param("touching_probability", 0.0, "Share of parts that come with a second part touching (sim).", "", 0.0, 1.0),
         Param("rate", 0.0, "Multiple of real time; 0: as fast as the consumers follow.", "", 0.0, 100.0),
         Param("force_limit", 8.0, "Quasi-static force limit of the arm (sim).", "N", 0.5, 50.0),
+        Param("inductive", False, "The warm pads have eddy-current coils (sim; a recording has what it has)."),
         Param("video", "", "MP4 file to film the cell into; empty: none (sim)."),
         Param("gui", False, "Show the cell in a window; needs a display (sim)."),
         Param("start_time", 0.0, "The cell's clock at the start; 0: now (sim).", "s", 0.0, 1e10),
@@ -98,12 +100,17 @@ class CellNode(PalpateNode):
         heated = CellDevice("heated tip", (samples.HeatedTipState,))
         options: dict[str, Any] = {"published": self.lockstep.published, "context": self.context}
         self._arm = ArmNode("arm", ArmDevice(cell), **options)
+        coils = []
+        if self.values["inductive"] or self.values["backend"] == "recorded":
+            device = CellDevice("inductive sensor", (samples.Inductive,))
+            coils.append(InductiveNode("inductive_sensor", device, **options))
         self._nodes = (
             CameraNode("camera", camera, **options),
             ThermalCameraNode("thermal_camera", thermal, **options),
             ForceTorqueNode("force_torque_sensor", ForceTorqueDevice(cell), **options),
             SpectrometerNode("spectrometer", SpectrometerDevice(cell), **options),
             HeatedTipNode("heated_tip", heated, **options),
+            *coils,
             # Last, so that the end of a probe is published after the data of its last instant.
             self._arm,
         )
@@ -231,6 +238,7 @@ def build_cell(values: dict[str, Any]) -> Cell:
             force_limit_n=values["force_limit"],
             touching_probability=values["touching_probability"],
             start_time_ns=start_ns,
+            inductive=values["inductive"],
             video=values["video"],
             gui=values["gui"],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,35 @@ def heated_tip_sample(message: msg.HeatedTip) -> samples.HeatedTipState:
         temperature_c=np.array(message.temperature_c, dtype=np.float64),
         power_w=np.array(message.heater_power_w, dtype=np.float64),
         cut_off=np.array(message.cut_off, dtype=np.bool_),
+    )
+
+
+def inductive_message(sample: samples.Inductive) -> msg.Inductive:
+    """Raw reading of both coils."""
+    message = msg.Inductive(
+        frequency_hz=float(sample.frequency_hz),
+        inductance_change=_floats(sample.inductance_change),
+        resistance_change=_floats(sample.resistance_change),
+    )
+    message.header.stamp = to_stamp(sample.stamp_ns)
+    message.header.frame_id = Frame.WARM_PAD_0
+    return message
+
+
+def coil_values(message: msg.Inductive, pad: int) -> tuple[float, float]:
+    """Change of inductance and of resistance of one pad's coil; NaN where the message has no such pad."""
+    changes = message.inductance_change, message.resistance_change
+    first, second = (float(values[pad]) if pad < len(values) else math.nan for values in changes)
+    return first, second
+
+
+def inductive_sample(message: msg.Inductive) -> samples.Inductive:
+    """Sample of a message."""
+    return samples.Inductive(
+        stamp_ns=stamp_ns(message.header.stamp),
+        frequency_hz=message.frequency_hz,
+        inductance_change=np.array(message.inductance_change, dtype=np.float64),
+        resistance_change=np.array(message.resistance_change, dtype=np.float64),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from palpate_agents.encoders.context import FeatureConfig
 from palpate_agents.encoders.features import FEATURE_VERSION, feature_names
+from palpate_agents.fusion import MultimodalFusionNetwork
 from palpate_agents.observation import Modality, ProbeFeatures
 from palpate_agents.signature import Belief, Signature
 from palpate_interfaces import msg
@@ -17,6 +20,26 @@ from palpate_nodes.topics import to_stamp
 
 def _floats(values: np.ndarray) -> array.array:
     return array.array("f", np.ascontiguousarray(values, np.float32).tobytes())
+
+
+def _modalities(network: MultimodalFusionNetwork) -> list[Modality]:
+    return [Modality(name) for name in network.config.modalities]
+
+
+def _conclusions(value: Belief, modalities: Sequence[Modality]) -> dict[str, Any]:
+    """What belief and signature say alike: properties, condition, novelty, and what each modality did for it."""
+    return {
+        "property_names": list(value.property_names),
+        "property_values": _floats(value.property_values),
+        "property_std": _floats(value.property_std),
+        "condition_names": list(value.condition_names),
+        "condition_probabilities": _floats(value.condition_probabilities),
+        "novelty": float(value.novelty),
+        "novelty_limit": float(value.novelty_limit),
+        "modalities": [m.value for m in modalities],
+        "modality_reliabilities": [float(value.reliabilities.get(m, 0.0)) for m in modalities],
+        "modality_contributions": [float(value.contributions.get(m, 0.0)) for m in modalities],
+    }
 
 
 def observation(features: ProbeFeatures, execution: msg.ProbeExecution, config: FeatureConfig) -> msg.ProbeObservation:
@@ -50,8 +73,23 @@ def observation(features: ProbeFeatures, execution: msg.ProbeExecution, config: 
     return message
 
 
-def belief(value: Belief, goal: CharacterizeMaterial.Goal, stamp_ns: int, model_hash: str) -> msg.MaterialBelief:
-    """The belief after the probes so far; stamped with the end of the last window."""
+def belief(
+    value: Belief,
+    reasons: Mapping[Modality, str],
+    network: MultimodalFusionNetwork,
+    goal: CharacterizeMaterial.Goal,
+    stamp_ns: int,
+) -> msg.MaterialBelief:
+    """The belief after the probes so far.
+
+    Args:
+        value: the belief.
+        reasons: modality -> why it is not fully reliable.
+        network: what believes; says which modalities it reads.
+        goal: names session and part.
+        stamp_ns: end of the last window that went in.
+    """
+    modalities = _modalities(network)
     message = msg.MaterialBelief(
         session_id=goal.session_id,
         part_id=goal.part_id,
@@ -60,15 +98,17 @@ def belief(value: Belief, goal: CharacterizeMaterial.Goal, stamp_ns: int, model_
         labels=list(value.labels),
         probabilities=_floats(value.probabilities),
         entropy_nats=value.entropy_nats,
-        modalities=[modality.value for modality in value.reliabilities],
-        modality_reliabilities=[float(r) for r in value.reliabilities.values()],
-        model_hash=model_hash,
+        **_conclusions(value, modalities),
+        modality_reliability_reasons=[reasons.get(m, "") for m in modalities],
+        model_hash=network.hash,
     )
     message.header.stamp = to_stamp(stamp_ns)
     return message
 
 
-def signature(value: Signature, goal: CharacterizeMaterial.Goal, stamp_ns: int) -> msg.MaterialSignature:
+def signature(
+    value: Signature, network: MultimodalFusionNetwork, goal: CharacterizeMaterial.Goal, stamp_ns: int
+) -> msg.MaterialSignature:
     """The result for one part; stamped with the end of the last window that went in."""
     message = msg.MaterialSignature(
         session_id=goal.session_id,
@@ -80,9 +120,7 @@ def signature(value: Signature, goal: CharacterizeMaterial.Goal, stamp_ns: int) 
         label_set=value.belief.label_set,
         labels=list(value.belief.labels),
         probabilities=_floats(value.belief.probabilities),
-        property_names=list(value.belief.property_names),
-        property_values=_floats(value.belief.property_values),
-        property_std=_floats(value.belief.property_std),
+        **_conclusions(value.belief, _modalities(network)),
         embedding=_floats(value.embedding),
         probes=value.belief.probes,
         model_name=value.model_name,

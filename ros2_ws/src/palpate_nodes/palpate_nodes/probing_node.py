@@ -14,8 +14,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
 from palpate_agents.errors import DeviceError, PalpateError
-from palpate_agents.observation import Outcome, ProbeGoal
+from palpate_agents.observation import Modality, Outcome, ProbeGoal
 from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent, make_strategy
+from palpate_agents.probing.sensor_watch import sensor_states
 from palpate_agents.probing.strategy import DEFAULT_SEQUENCE
 from palpate_interfaces.action import CharacterizeMaterial, Probe
 from palpate_interfaces.msg import MaterialSignature
@@ -52,6 +53,7 @@ class ProbingNode(PalpateNode):
         Param("model", "cell29", "Name of a committed model, or the path of a model folder."),
         Param("confidence", 0.97, "Stop probing when the belief reaches this; 1: never early.", "", 0.0, 1.0),
         Param("abstain_below", 0.5, "Abstain when the belief stays below this.", "", 0.0, 1.0),
+        Param("abstain_novel", True, "Abstain when the part is unlike every material that the model knows."),
         Param("max_probes", 10, "Most probes on one part.", low=1, high=10),
         Param("probe_timeout", 120.0, "Wall time after which a probe without an answer is given up.", "s", 1.0, 3600.0),
         Param("table_height", 0.0, "Height of the table in the base frame.", "m", -2.0, 2.0),
@@ -74,6 +76,7 @@ class ProbingNode(PalpateNode):
         self._agent: MaterialCharacterizationAgent | None = None
         self._running: Characterization | None = None
         self._probe_handle: Any = None
+        self._useless: set[str] = set()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._server = action_server(
             self,
@@ -97,6 +100,7 @@ class ProbingNode(PalpateNode):
             confidence=self.values["confidence"],
             max_probes=self.values["max_probes"],
             abstain_below=self.values["abstain_below"],
+            abstain_novel=self.values["abstain_novel"],
             table_height_m=self.values["table_height"],
         )
         strategy = make_strategy(self.values["strategy"], self.values["sequence"])
@@ -240,17 +244,29 @@ class ProbingNode(PalpateNode):
     def _publish_observation(self, execution: ProbeExecutionMessage) -> None:
         features = self.agent.observations[-1]
         self._observations.publish(messages.observation(features, execution, self.agent.network.config.features))
-        bad = {modality.value: reason for modality, reason in features.reasons.items() if reason}
-        text = "; ".join(f"{modality}: {reason}" for modality, reason in bad.items())
-        self.report("sensors", WARN if bad else OK, text or "all reliable", **bad)
+        self._report_sensors(sensor_states(features), f"{execution.part_id}/{execution.index}")
+
+    def _report_sensors(self, states: dict[Modality, tuple[float, str]], probe: str) -> None:
+        """A line per modality: as the newest probe found it that should have measured it."""
+        for modality, (reliability, reason) in states.items():
+            if modality not in self.agent.network.config.modalities:
+                continue
+            name = f"sensor {modality}"
+            useless = bool(reason) and reliability == 0.0
+            if useless and name not in self._useless:  # said once, not with every probe
+                self.get_logger().warning(f"{modality} cannot be used: {reason}")
+            (self._useless.add if useless else self._useless.discard)(name)
+            level = WARN if reason else OK
+            self.report(name, level, reason or "reliable", reliability=f"{reliability:.2f}", probe=probe)
 
     def _publish_belief(self, run_: Characterization, phase: str) -> None:
-        message = messages.belief(self.agent.belief, run_.goal, run_.last_end_ns, self.agent.network.hash)
+        agent = self.agent
+        message = messages.belief(agent.belief, agent.reasons, agent.network, run_.goal, run_.last_end_ns)
         self._beliefs.publish(message)
         run_.handle.publish_feedback(CharacterizeMaterial.Feedback(phase=phase, belief=message))
 
     def _publish_signature(self, run_: Characterization) -> MaterialSignature:
-        message = messages.signature(self.agent.signature(), run_.goal, run_.last_end_ns)
+        message = messages.signature(self.agent.signature(), self.agent.network, run_.goal, run_.last_end_ns)
         self._signatures.publish(message)
         return message
 

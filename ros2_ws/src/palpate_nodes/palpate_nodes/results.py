@@ -63,6 +63,10 @@ class PartResult(_Record):
         belief: most probable label, also where the system abstained; empty if there was no belief.
         confidence: its probability, 0..1.
         probabilities: label -> probability; may be left empty.
+        condition_probabilities: what the part may be beside its material (painted ...) -> probability, each for itself.
+        novelty, novelty_limit: 0..1, how unlike every known material it is, and what one known part in a hundred
+            exceeds; None where the model does not tell.
+        contributions: modality -> nats of the belief's log probability that would be lost without it.
         cell_seconds, wall_seconds: duration on the cell's clock and on the wall's.
         error: why there is no result, otherwise empty.
     """
@@ -77,6 +81,10 @@ class PartResult(_Record):
     abstained: bool = False
     reason: str = ""
     probabilities: dict[str, FiniteFloat] = Field(default_factory=dict)
+    condition_probabilities: dict[str, FiniteFloat] = Field(default_factory=dict)
+    novelty: FiniteFloat | None = Field(default=None, ge=0.0, le=1.0)
+    novelty_limit: FiniteFloat | None = Field(default=None, ge=0.0, le=1.0)
+    contributions: dict[str, FiniteFloat] = Field(default_factory=dict)
     probes: list[ProbeResult] = Field(default_factory=list)
     bin: str = ""
     sort_outcome: str = ""
@@ -285,7 +293,8 @@ def write_text(path: Path, text: str) -> None:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-_NESTED = ("probes", "probabilities")
+_NESTED = ("probes", "probabilities", "condition_probabilities", "contributions")
+_OPTIONAL = ("novelty", "novelty_limit")
 
 
 def _csv_text(kind: type[_Record], rows: Iterable[_Record]) -> str:
@@ -309,6 +318,8 @@ def _cell(value: Any) -> Any:
 def _uncell(name: str, text: str | None) -> Any:
     if text is None:
         raise ValueError(f"column {name} is missing")
+    if name in _OPTIONAL and not text:
+        return None
     return json.loads(text) if name in _NESTED else text
 
 

@@ -55,6 +55,7 @@ class SessionLog:
         signature = result.signature
         probabilities = np.asarray(signature.probabilities)
         best = int(probabilities.argmax()) if len(probabilities) else -1
+        tells = 0.0 < signature.novelty_limit < 1.0
         part = PartResult(
             index=index,
             part_id=part_id,
@@ -68,6 +69,10 @@ class SessionLog:
             probabilities={
                 label: float(p) for label, p in zip(signature.labels, signature.probabilities, strict=True) if p >= 1e-4
             },
+            condition_probabilities=_named(signature.condition_names, signature.condition_probabilities),
+            novelty=_share(signature.novelty) if tells else None,
+            novelty_limit=signature.novelty_limit if tells else None,
+            contributions=_named(signature.modalities, signature.modality_contributions),
             probes=[_probe(execution) for execution in executions],
             bin=result.bin,
             sort_outcome="" if result.bin or not result.message else Outcome(result.sort_outcome).name,
@@ -103,6 +108,15 @@ def describe(part: PartResult) -> str:
     truth = f"{part.truth} [{part.condition}]" if part.truth else part.part_id
     bin_ = f" -> {part.bin}" if part.bin else ""
     return f"{truth}: {decision}{bin_}, {len(part.probes)} probes, {part.cell_seconds:.1f} s of cell time"
+
+
+def _named(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def _share(value: float) -> float:
+    """Rounding of a float32 may leave the range by a hair."""
+    return float(min(1.0, max(0.0, value)))
 
 
 def _probe(execution: ProbeExecution) -> ProbeResult:

@@ -20,6 +20,7 @@ from palpate_interfaces.msg import (
     ContactBurst,
     DesignFeedback,
     HeatedTip,
+    Inductive,
     KnowledgeUpdate,
     MaterialBelief,
     MaterialSignature,
@@ -71,6 +72,7 @@ WRENCH = Topic("force_torque_sensor/wrench", WrenchStamped, FAST_STREAM)
 TIP_BURST = Topic("force_torque_sensor/tip_burst", ContactBurst, EVENT)
 SPECTRUM = Topic("spectrometer/spectrum", Spectrum, EVENT)
 HEATED_TIP = Topic("heated_tip/state", HeatedTip, STREAM)
+INDUCTIVE = Topic("inductive_sensor/reading", Inductive, FAST_STREAM)
 JOINT_STATES = Topic("joint_states", JointState, FAST_STREAM)
 JOINT_TRAJECTORY = Topic("joint_trajectory_controller/joint_trajectory", JointTrajectory, EVENT)
 PROBE_EXECUTION = Topic("arm/probe_execution", ProbeExecution, EVENT)
@@ -87,8 +89,8 @@ SIM_TICK = Topic("sim/tick", SimTick, qos(200))
 SIM_ACK = Topic("sim/ack", SimAck, qos(200))
 
 RAW_TOPICS = (
-    COLOR, COLOR_INFO, DEPTH, THERMAL, THERMAL_INFO, WRENCH, TIP_BURST, SPECTRUM, HEATED_TIP, JOINT_STATES,
-    JOINT_TRAJECTORY, PROBE_EXECUTION, PART_PRESENTED, PART_TRUTH,
+    COLOR, COLOR_INFO, DEPTH, THERMAL, THERMAL_INFO, WRENCH, TIP_BURST, SPECTRUM, HEATED_TIP, INDUCTIVE,
+    JOINT_STATES, JOINT_TRAJECTORY, PROBE_EXECUTION, PART_PRESENTED, PART_TRUTH,
 )  # fmt: skip
 """What a replay plays back."""
 DERIVED_TOPICS = (PROBE_OBSERVATION, BELIEF, SIGNATURE, KNOWLEDGE_UPDATE, DESIGN_FEEDBACK)

@@ -14,14 +14,14 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 
 from palpate_agents.errors import DataError
-from palpate_agents.observation import Frame, ProbeExecution, ProbeWindows
+from palpate_agents.observation import Frame, Primitive, ProbeExecution, ProbeWindows
 from palpate_nodes import convert, topics
 from palpate_nodes.lockstep import raw_stamp_ns
 from palpate_sim.kinematics import Chain, UrdfModel
 
 WINDOW_TOPICS = (
     topics.COLOR, topics.COLOR_INFO, topics.DEPTH, topics.THERMAL, topics.THERMAL_INFO, topics.WRENCH,
-    topics.TIP_BURST, topics.SPECTRUM, topics.HEATED_TIP, topics.JOINT_STATES,
+    topics.TIP_BURST, topics.SPECTRUM, topics.HEATED_TIP, topics.INDUCTIVE, topics.JOINT_STATES,
 )  # fmt: skip
 
 
@@ -106,6 +106,8 @@ class WindowCutter:
             windows.burst = convert.burst_of(bursts[-1][1])
         windows.spectra = [convert.spectrum_of(m) for _, m in self.streams[topics.SPECTRUM.name].between(start, end)]
         self._pads(windows, start, end, origin)
+        if execution.primitive is Primitive.DWELL:
+            self._inductive(windows, start, end, origin, execution.pad_index)
         return windows
 
     def thermal_picture(self, start_ns: int, end_ns: int) -> np.ndarray | None:
@@ -158,6 +160,13 @@ class WindowCutter:
         windows.pad_temperature_c = np.array([message.temperature_c for _, message in states])
         windows.pad_setpoint_c = np.array([message.setpoint_c for _, message in states])
         windows.pad_power_w = np.array([message.heater_power_w for _, message in states])
+
+    def _inductive(self, windows: ProbeWindows, start: int, end: int, origin: int, pad: int) -> None:
+        """Readings of the coil in the pad that touched; NaN where a message lacks it."""
+        readings = self.streams[topics.INDUCTIVE.name].between(start, end)
+        if readings:
+            windows.inductive_times_s = _seconds([stamp for stamp, _ in readings], origin)
+            windows.inductive = np.array([convert.coil_values(message, pad) for _, message in readings])
 
     def _pose(self, frame_id: str, expected: Frame) -> np.ndarray:
         if frame_id != expected:

@@ -13,7 +13,10 @@ from palpate_interfaces.msg import MaterialSignature
 from palpate_nodes import topics
 from palpate_nodes.bag.timeline import BagTimeline
 
-NUMBERS = ("confidence", "probabilities", "property_values", "property_std", "embedding")
+NUMBERS = (
+    "confidence", "probabilities", "property_values", "property_std", "condition_probabilities", "novelty",
+    "novelty_limit", "modality_reliabilities", "modality_contributions", "embedding",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def parameter_tables() -> dict[str, tuple[Any, ...]]:
     from palpate_nodes.distillation_node import DistillationNode
     from palpate_nodes.force_torque_node import ForceTorqueNode
     from palpate_nodes.heated_tip_node import HeatedTipNode
+    from palpate_nodes.inductive_node import InductiveNode
     from palpate_nodes.node_base import AUTOSTART, PalpateNode
     from palpate_nodes.probing_node import ProbingNode
     from palpate_nodes.recorder_node import RecorderNode
@@ -40,6 +41,7 @@ def parameter_tables() -> dict[str, tuple[Any, ...]]:
         "force_torque_sensor": ForceTorqueNode,
         "spectrometer": SpectrometerNode,
         "heated_tip": HeatedTipNode,
+        "inductive_sensor": InductiveNode,
         "arm": ArmNode,
         "probing": ProbingNode,
         "distillation": DistillationNode,

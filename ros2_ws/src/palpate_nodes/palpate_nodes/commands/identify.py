@@ -49,6 +49,7 @@ def identify(
         "material_model": next(iter(json.loads(table.read_text()).values())),
         "max_probes": "1",
         "abstain_below": "0.0",
+        "abstain_novel": "false",
         "sort": "false",
         "record": "true" if record else "false",
     }

@@ -18,6 +18,8 @@ Examples:
 
   palpate sim --parts 1 --material PP --rate 1 --gui  watch one part in real time
 
+  palpate sim --parts 3 --inductive                   with eddy-current coils in the warm pads
+
   palpate sim --parts 2 --video cell.mp4              film two parts
 """
 
@@ -30,6 +32,7 @@ def sim(
     model: Annotated[str, typer.Option(help="Fusion model: a committed one, or a folder.")] = "cell29",
     record: Annotated[bool, typer.Option(help="Write a bag.")] = True,
     report: Annotated[bool, typer.Option(help="Write the HTML report (needs the bag).")] = True,
+    inductive: Annotated[bool, typer.Option("--inductive", help="Eddy-current coils in the warm pads.")] = False,
     video: Annotated[Path | None, typer.Option(help="Film the cell into this MP4 file.")] = None,
     gui: Annotated[bool, typer.Option("--gui", help="Show the cell in a window; needs a display.")] = False,
     session_dir: Annotated[Path, typer.Option(help="Where session folders are made.")] = Path("sessions"),
@@ -54,6 +57,7 @@ def sim(
         "material_model": model,
         "model_hashes": f"{card['name']}={card['sha256']}",
         "record": "true" if record else "false",
+        "inductive": "true" if inductive else "false",
         "video": film,
         "gui": "true" if gui else "false",
     }

@@ -8,58 +8,69 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from palpate_agents.errors import ConfigError
-
 _HELP = """Train the fusion model of the simulated cell.
 
-Draws parts, probes each nine times in the batched cell, trains, calibrates, and writes weights (safetensors) and a
-model card with figures on parts that were held out.
+Draws parts, probes each nine times in the batched cell, renders pictures of some, trains, calibrates, and writes
+weights (safetensors) and a model card with figures on parts that were held out. Uses a GPU when there is one. With
+--data an interrupted run goes on with what it has made.
 
-Example:  palpate train perception --parts 100000 --seed 1 --out models/mine
+Example:  palpate train perception --parts 170000 --seed 1 --data perception-data --out models/mine
 """
 
 
 def perception(
-    parts: Annotated[int, typer.Option(min=500, max=10_000_000, help="How many parts to simulate.")] = 60_000,
+    parts: Annotated[int, typer.Option(min=500, max=10_000_000, help="How many parts to simulate.")] = 170_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of parts, devices, weights and batches.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/cell29"),
     data: Annotated[
-        Path | None, typer.Option(help="Simulated parts (.npz) to read; made and kept there if missing.")
+        Path | None, typer.Option(help="Folder that keeps the simulated parts.", show_default=False)
     ] = None,
+    crops: Annotated[int, typer.Option(min=0, max=1_000_000, help="Parts with rendered pictures.")] = 10_000,
     epochs: Annotated[int, typer.Option(min=0, max=10_000, help="Most epochs; 0: the default.")] = 0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the training.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes that simulate.")] = 2,
+    inductive: Annotated[bool, typer.Option(help="The cell has the eddy-current tip.")] = False,
 ) -> None:
     """Train the fusion model."""
     import torch
 
+    from palpate_agents.fusion_config import SENSES
     from palpate_nodes.part_library import part_library
     from palpate_nodes.progress import bars
-    from palpate_sim.training.batched import generate_batched
-    from palpate_sim.training.perception import PerceptionTraining, train_to
-    from palpate_sim.training.perception_data import PerceptionData
+    from palpate_sim.training.batched import Draw
+    from palpate_sim.training.crops import render_crops
+    from palpate_sim.training.learner import PerceptionTraining
+    from palpate_sim.training.perception import train_to
+    from palpate_sim.training.shards import generate_training_data, with_crops
 
     console = Console(highlight=False)
     torch.set_num_threads(threads)
-    if data is not None and data.exists():
-        simulated = PerceptionData.load(data)
-    else:
-        library = part_library(console)
-        with bars(console) as bar:
-            task = bar.add_task("probing parts", total=parts)
-            simulated = generate_batched(
-                parts, seed, library, progress=lambda done, _total: bar.update(task, completed=done)
-            )
-        if data is not None:
-            data.parent.mkdir(parents=True, exist_ok=True)
-            simulated.save(data)
-    if len(simulated) != parts:
-        raise ConfigError(f"{data} holds {len(simulated)} parts, not {parts}: give another --data or --parts")
+    library = part_library(console)
+    crops = min(crops, parts)
+    draw = Draw(inductive=True)  # it changes nothing else
+    with bars(console) as bar:
+        probed = bar.add_task("probing parts", total=parts)
+        simulated = generate_training_data(
+            parts, seed, library, draw, data, jobs,
+            lambda done, total: bar.update(probed, completed=done, total=total),
+        )  # fmt: skip
+        if crops:
+            rendered = bar.add_task("rendering pictures", total=crops)
+            pictures, found = render_crops(
+                crops, seed, data, draw, library, jobs,
+                lambda done, total: bar.update(rendered, completed=done, total=total),
+            )  # fmt: skip
+            simulated = with_crops(simulated, pictures, found)
     settings = PerceptionTraining(seed=seed, **({"epochs": epochs} if epochs else {}))
 
     def show(row: dict[str, float]) -> None:
         console.print("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
-    card = train_to(out, simulated, settings, name=out.name, progress=show)
+    command = f"palpate train perception --parts {parts} --seed {seed} --crops {crops}"
+    modalities = (*SENSES, "inductive") if inductive else SENSES
+    if inductive:
+        command += " --inductive"
+    card = train_to(out, simulated, settings, out.name, show, command, modalities)
     for name, figure in card["figures"].items():
         if isinstance(figure, dict) and "value" in figure:
             console.print(f"{name}: {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}] of {figure['n']}")

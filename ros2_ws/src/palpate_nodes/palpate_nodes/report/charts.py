@@ -170,6 +170,24 @@ def final_bars(probabilities: dict[str, float], decided: str, truth: str = "") -
     return svg(480, 20 + 30 * len(labels), f"Final belief: {top}.", marks)
 
 
+def contribution_chart(contributions: dict[str, float], material: str) -> str:
+    """Horizontal bars from a zero line: what each sense did for the belief in a material, nats."""
+    low, high = min(0.0, *contributions.values()), max(0.0, *contributions.values())
+    left, right = (138.0 if low < 0.0 else 92.0), 425.0  # numbers stand beside the bars
+    scale = (right - left) / max(high - low, 1.0)
+    zero = left - scale * low
+    height = 12 + 30 * len(contributions)
+    marks = [f'<path class="axis" d="M{zero:.1f} 6V{height - 6}"/>']
+    for row, (name, nats) in enumerate(contributions.items()):
+        y, end = 12 + 30 * row, zero + scale * nats
+        words = number(round(nats, 2)) if nats < 0.0 else f"+{round(nats, 2):g}"
+        marks.append(text(84, y + 14, name, "tick", "end"))
+        marks.append(rect(min(zero, end), y, abs(end - zero), 20, f"fill {'c0' if nats >= 0.0 else 'c1'}"))
+        marks.append(text(end + (6 if nats >= 0.0 else -6), y + 14, words, "tick", "start" if nats >= 0.0 else "end"))
+    told = ", ".join(f"{name} {nats:+.2f}" for name, nats in contributions.items())
+    return svg(480, height, f"Contribution to {material}, nats: {told}.", marks)
+
+
 def tap_chart(burst: BurstRecord) -> str:
     """Acceleration of the tip around one tap, cut to where something happens."""
     strength = np.abs(burst.acceleration_m_s2)

@@ -179,6 +179,19 @@ def _distribution(message: Any) -> dict[str, float]:
     return {label: float(p) for label, p in zip(message.labels, message.probabilities, strict=False)}
 
 
+def _pairs(message: Any, names: str, values: str) -> dict[str, float]:
+    """Name -> value; empty in a recording from before there were such fields."""
+    return {
+        name: float(value)
+        for name, value in zip(getattr(message, names, ()), getattr(message, values, ()), strict=False)
+    }
+
+
+def _novelty(message: Any) -> tuple[float, float] | None:
+    limit = float(getattr(message, "novelty_limit", 0.0))
+    return (float(message.novelty), limit) if 0.0 < limit < 1.0 else None
+
+
 def _add_conclusions(parts: dict[str, PartRecord], found: dict[str, list[Any]]) -> None:
     for message in found[BELIEF]:
         if message.part_id in parts:
@@ -198,12 +211,18 @@ def _add_conclusions(parts: dict[str, PartRecord], found: dict[str, list[Any]]) 
             model_name=message.model_name,
             model_hash=message.model_hash,
             feature_version=message.feature_version,
+            conditions=_pairs(message, "condition_names", "condition_probabilities"),
+            novelty=_novelty(message),
+            contributions=_pairs(message, "modalities", "modality_contributions"),
         )
         result = parts[message.part_id].result
         if not result.belief and not result.error and signature.probabilities:
             result.belief = max(signature.probabilities, key=lambda label: signature.probabilities[label])
             result.confidence = min(1.0, max(0.0, signature.confidence))
             result.abstained, result.reason = signature.abstained, signature.reason
+            result.condition_probabilities, result.contributions = signature.conditions, signature.contributions
+            if signature.novelty:
+                result.novelty, result.novelty_limit = signature.novelty
     for part in parts.values():
         part.beliefs.sort(key=lambda belief: belief.probes)
 

@@ -37,6 +37,7 @@ def part_section(part: PartRecord, peers: Sequence[PartRecord], open_: bool) -> 
         _reason(part),
         _pictures(part),
         _pair(_spectrum(part, peers), _belief(part)),
+        _pair(_contributions(part), _condition(part)),
         _force(part),
         _pair(_properties(part), _tap(part)),
         _probes(part.probes),
@@ -193,6 +194,40 @@ def _belief(part: PartRecord) -> str:
     last = part.beliefs[-1].probabilities if part.beliefs else {}
     last = last or (part.signature.probabilities if part.signature else {}) or part.result.probabilities
     return _figure("Belief", charts.final_bars(last, decided, part.result.truth)) if last else ""
+
+
+def _contributions(part: PartRecord) -> str:
+    told = part.signature.contributions if part.signature else part.result.contributions
+    if not told:
+        return ""
+    name = part.result.belief
+    caption = (
+        f"Nats of the log probability of {name} that would be lost without the sense: 0.69 halves it. "
+        "To the left: the sense speaks against it."
+    )
+    return _figure(f"What each sense said for {name}", charts.contribution_chart(told, name), caption)
+
+
+def _condition(part: PartRecord) -> str:
+    """What the part may be beside its material, and how unlike every known material it is."""
+    signature = part.signature
+    if signature is None or not (signature.conditions or signature.novelty):
+        return ""
+    bars = [_bar(name, share, "") for name, share in signature.conditions.items()]
+    caption = "Probability of each condition, each for itself."
+    if signature.novelty:
+        value, limit = signature.novelty
+        bars.append(_bar("unlike all known", value, " unsure" if value > limit else ""))
+        caption += f" Unlike every known material: one known part in a hundred exceeds {limit:.2f}."
+    return _figure("Condition and novelty", f'<div class="bars">{"".join(bars)}</div>', caption)
+
+
+def _bar(name: str, share: float, css: str) -> str:
+    width = 100.0 * min(1.0, max(0.0, share))
+    return (
+        f'<span>{escape(name)}</span><span class="track"><span style="width:{width:.0f}%"></span></span>'
+        f'<span class="mark{css}">{share:.2f}</span>'
+    )
 
 
 def _force(part: PartRecord) -> str:

@@ -34,6 +34,7 @@ _KINDS = {
     ),
     "log10_stiffness_pa": _Kind("Modulus", "GPa", 1e-9, lambda entry: entry.indentation_modulus_pa),
     "log10_density_kg_m3": _Kind("Density", "kg/m³", 1.0, lambda entry: entry.density_kg_m3),
+    "blend_fraction": _Kind("Share of the second polymer", "%", 100.0, lambda _: math.nan),
     "restitution": _Kind("Restitution", "", 1.0, lambda entry: entry.restitution),
     "friction": _Kind("Friction against steel", "", 1.0, lambda entry: entry.friction_nominal),
 }
@@ -43,9 +44,11 @@ def property_rows(properties: Sequence[tuple[str, float, float]], reference: str
     """Rows for (name, value, standard deviation); `reference` is the material whose catalogue values are shown."""
     entry = material(reference) if reference in MATERIALS else None
     rows = []
-    for name, value, std in properties:
-        if not math.isfinite(value):
+    for name, estimate, std in properties:
+        if not math.isfinite(estimate):
             continue
+        # The estimate of a share may miss its range by its error.
+        value = min(1.0, max(0.0, estimate)) if name.endswith("_fraction") else estimate
         kind = _KINDS.get(name)
         scale = kind.scale if kind else 1.0
         if name.startswith("log10_"):
@@ -53,7 +56,8 @@ def property_rows(properties: Sequence[tuple[str, float, float]], reference: str
             spread = f"×/÷ {10.0**std:.2f}" if math.isfinite(std) and std < 6 else ""
         else:
             shown, spread = significant(scale * value), f"± {significant(scale * std)}" if math.isfinite(std) else ""
-        known = significant(scale * kind.of(entry)) if kind and entry else ""
+        nominal = kind.of(entry) if kind and entry else math.nan
+        known = significant(scale * nominal) if math.isfinite(nominal) else ""
         title = kind.name if kind else name.removeprefix("log10_").replace("_", " ")
         rows.append(PropertyRow(title, kind.unit if kind else "", shown, spread, known))
     return rows

@@ -35,7 +35,11 @@ class BeliefRecord:
 
 @dataclass(frozen=True)
 class SignatureRecord:
-    """The result for a part; `properties` are (name with unit, value, standard deviation)."""
+    """The result for a part; `properties` are (name with unit, value, standard deviation).
+
+    `conditions` are name -> probability, `contributions` modality -> nats; `novelty` is (value, limit of known parts),
+    None where the model does not tell.
+    """
 
     material: str
     abstained: bool
@@ -47,6 +51,9 @@ class SignatureRecord:
     model_name: str
     model_hash: str
     feature_version: str
+    conditions: dict[str, float] = field(default_factory=dict)
+    novelty: tuple[float, float] | None = None
+    contributions: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
