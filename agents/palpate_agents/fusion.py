@@ -118,14 +118,27 @@ class MultimodalFusionNetwork(nn.Module):
         """Modality -> (B, feature_dims[modality]) encoded features of all its probes so far."""
         return {m: self.pools[m](batch)[0] for m in self.config.modalities}
 
-    def forward(self, batch: TokenBatch) -> FusionOutput:
-        """Belief, properties, condition, novelty and state of every part of the batch."""
+    def read(self, batch: TokenBatch) -> dict[str, Tensor]:
+        """What the experts read of each modality, (B, D): its encoded features, summed up if wide, and presence."""
         read: dict[str, Tensor] = {}
         for m in self.config.modalities:
             features, presence = self.pools[m](batch)
             summary = self.summaries[m](features) if m in self.summaries else features
             read[m] = torch.cat([summary, presence], dim=1)
-        told = [] if not self.config.told else [_told(batch, self.config.told)]
+        return read
+
+    def forward(self, batch: TokenBatch) -> FusionOutput:
+        """Belief, properties, condition, novelty and state of every part of the batch."""
+        return self.decide(self.read(batch), batch.told)
+
+    def decide(self, read: dict[str, Tensor], facts: Tensor | None = None) -> FusionOutput:
+        """The second half of `forward`.
+
+        Args:
+            read: see `read`.
+            facts: (B, T) for a network that is told them.
+        """
+        told = [] if not self.config.told else [_told(facts, self.config.told)]
         hidden = [
             expert(torch.cat([*(read[m] for m in names), *told], dim=1))
             for expert, names in zip(self.experts, self.config.experts, strict=True)
@@ -176,10 +189,10 @@ class MultimodalFusionNetwork(nn.Module):
             self.property_std.copy_(std)
 
 
-def _told(batch: TokenBatch, size: int) -> Tensor:
-    if batch.told is None:
+def _told(facts: Tensor | None, size: int) -> Tensor:
+    if facts is None:
         raise ValueError(f"this network has to be told {size} facts of every part")
-    return batch.told
+    return facts
 
 
 def _head(width_in: int, width: int, out: int) -> nn.Sequential:

@@ -56,6 +56,8 @@ class FusionConfig:
         queries: attention queries per modality: how many different probes can be told apart after pooling.
         hidden: width of the experts; state_dim: size of the fused state.
         told: number of facts that it is given beside the probes (a reference that knows the condition; 0 in use).
+        backbone: folder of a user's pretrained vision model that reads the crops instead of ours; empty: ours.
+        backbone_fingerprint: of that model, checked when the network is loaded.
         dropout: share of hidden units dropped in training.
         noise: spread of noise added to normalised features in training, in standard deviations.
     """
@@ -73,6 +75,8 @@ class FusionConfig:
     hidden: int = 256
     state_dim: int = 512
     told: int = 0
+    backbone: str = ""
+    backbone_fingerprint: str = ""
     dropout: float = 0.1
     noise: float = 0.0
 

@@ -100,32 +100,67 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> MultimodalFusionNetwork:
     """
     folder = model_path(name)
     card = read_card(folder)
-    weights = folder / WEIGHTS_FILE
-    if not weights.exists():
-        raise ModelError(f"{weights} is missing; train the model again or restore the file")
-    data = weights.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != card["sha256"]:
-        raise ModelError(
-            f"{weights} was altered or is incomplete: its sha256 is {digest[:12]}..., the card says "
-            f"{str(card['sha256'])[:12]}...; restore the file or train the model again"
-        )
+    weights, data = folder / WEIGHTS_FILE, _weights(folder, card)
     try:
         config = FusionConfig.from_dict(card["config"])
     except (KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{folder / CARD_FILE} has a configuration that this version cannot read: {error}") from error
     if card["feature_layout"] != feature_layout(config):
         raise ModelError(f"{folder} was trained on another feature layout; train it again with this version of palpate")
-    network = MultimodalFusionNetwork(config)
+    try:
+        network = MultimodalFusionNetwork(config)
+    except ConfigError as error:  # its backbone is not here
+        raise ModelError(f"{folder}: {error}") from error
     try:
         tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(data).items()}
-        network.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+    except SafetensorError as error:
         raise ModelError(f"{weights} does not fit the configuration in its card: {error}") from error
+    different = _different(network, tensors)
+    if different:
+        raise ModelError(
+            f"{weights} does not fit the configuration in its card: {len(different)} tensors are missing, unknown or "
+            f"of another size, the first is {different[0]}; train it again with this version of palpate"
+        )
+    network.load_state_dict(tensors)
     if not all(torch.isfinite(v).all() for v in tensors.values()):
         raise ModelError(f"{weights} holds weights that are not finite; train the model again")
     network.card = card
     return network.eval()
+
+
+def check_model(name: str | Path = DEFAULT_MODEL) -> dict[str, Any]:
+    """The card of a model whose files are whole and of this version; quick, without building the network.
+
+    Raises:
+        ModelError: missing, altered, or of another format or feature version.
+    """
+    folder = model_path(name)
+    card = read_card(folder)
+    _weights(folder, card)
+    return card
+
+
+def _weights(folder: Path, card: dict[str, Any]) -> bytes:
+    """The bytes of the weights, checked against the card."""
+    path = folder / WEIGHTS_FILE
+    if not path.exists():
+        raise ModelError(f"{path} is missing; train the model again or restore the file")
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card["sha256"]:
+        raise ModelError(
+            f"{path} was altered or is incomplete: its sha256 is {digest[:12]}..., the card says "
+            f"{str(card['sha256'])[:12]}...; restore the file or train the model again"
+        )
+    return data
+
+
+def _different(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> list[str]:
+    """Names of tensors that the network lacks, that it needs, or that have another size."""
+    ours = network.state_dict()
+    return sorted(
+        k for k in {*ours, *tensors} if k not in ours or k not in tensors or ours[k].shape != tensors[k].shape
+    )
 
 
 def read_card(folder: Path | str) -> dict[str, Any]:

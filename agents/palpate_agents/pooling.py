@@ -39,7 +39,9 @@ class ModalityPool(nn.Module):
         self.noise = config.noise
         self.scalars = len(LEVEL_NAMES) if modality == Modality.SPECTRAL else features
         self.spectral = SpectralEncoder(config.features.wavelength_nm) if modality == Modality.SPECTRAL else None
-        self.picture = PictureEncoder() if modality == Modality.VISUAL else None
+        self.picture = None
+        if modality == Modality.VISUAL:
+            self.picture = PictureEncoder(config.backbone, config.backbone_fingerprint)
         self.register_buffer("mean", torch.zeros(self.scalars))
         self.register_buffer("std", torch.ones(self.scalars))
         self.primitive = nn.Embedding(len(Primitive), 16)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from palpate_agents.encoders.features import FEATURE_VERSION, mean_reliabilities
 from palpate_agents.fusion import MultimodalFusionNetwork, TokenBatch
@@ -98,10 +99,11 @@ def compute_belief(network: MultimodalFusionNetwork, probes: Sequence[ProbeFeatu
         ConfigError: features of another configuration than the model's.
     """
     config = network.config
-    network.eval()
+    if network.training:
+        network.eval()
     with torch.inference_mode():
-        batch = TokenBatch.of([list(probes)], config)
-        out = network(_with_each_left_out(batch, config.modalities) if probes else batch)
+        read = network.read(TokenBatch.of([list(probes), []], config))
+        out = network.decide(_with_each_left_out(read))
     probabilities = np.exp(out.log_probabilities[0].double().numpy())
     answer = int(out.log_probabilities[0].argmax())
     lost = (out.log_probabilities[0, answer] - out.log_probabilities[1:, answer]).tolist()
@@ -124,12 +126,12 @@ def compute_belief(network: MultimodalFusionNetwork, probes: Sequence[ProbeFeatu
     )
 
 
-def _with_each_left_out(batch: TokenBatch, modalities: Sequence[str]) -> TokenBatch:
-    """The part as it is, and once without each modality."""
-    masks = {m: torch.ones(1 + len(modalities), 1) for m in modalities}
-    for row, m in enumerate(modalities, start=1):
-        masks[m][row] = 0.0
-    return TokenBatch.joined([batch] * (1 + len(modalities))).masked(masks)
+def _with_each_left_out(read: dict[str, Tensor]) -> dict[str, Tensor]:
+    """From what is read of a part and of nothing: the part as it is, and once more without each modality."""
+    rows = {m: two[:1].repeat(1 + len(read), 1) for m, two in read.items()}
+    for place, (m, two) in enumerate(read.items(), start=1):
+        rows[m][place] = two[1]
+    return rows
 
 
 def compute_signature(

@@ -45,8 +45,8 @@ class TableTraining:
         width, out_dim, blocks, bins, embedding, dropout: sizes of the encoder.
     """
 
-    steps: int = 400
-    epochs: int = 40
+    steps: int = 150
+    epochs: int = 44
     batch: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
@@ -156,8 +156,10 @@ def stratified_folds(target: Labels, group: Groups, count: int, seed: int) -> Fo
     groups = len(np.unique(group))
     if groups < count:
         raise DataError(f"{count} folds need at least {count} rows or groups, got {groups}; add measurements")
-    kind = StratifiedKFold if groups == len(group) else StratifiedGroupKFold
-    return list(kind(count, shuffle=True, random_state=seed).split(np.zeros(len(target)), target, group))
+    rows = np.zeros(len(target))
+    if groups == len(group):
+        return list(StratifiedKFold(count, shuffle=True, random_state=seed).split(rows, target))
+    return list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(rows, target, group))
 
 
 Part = Callable[[Matrix, Labels, int, int], Callable[[Matrix], NDArray[np.float64]]]

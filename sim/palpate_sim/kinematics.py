@@ -188,6 +188,32 @@ class Chain:
         out.append(at @ self._last)
         return out
 
+    def forward_rows(self, rows: Array, *others: Chain) -> tuple[Array, ...]:
+        """Poses of the tip, and of other tips behind the very same joints, for many joint positions in one pass.
+
+        Args:
+            rows: (N, J) joint positions, rad.
+            others: chains that differ from this one only behind the last joint, such as other frames of one tool.
+
+        Returns:
+            (N, 4, 4) for this chain, then for each of the others; bit for bit what `forward` gives row by row.
+
+        Raises:
+            ConfigError: another chain has other joints.
+        """
+        for other in others:
+            if other.names != self.names or not np.array_equal(other._fixed, self._fixed):
+                raise ConfigError(f"{other.tip!r} and {self.tip!r} hang on different joints: compute each on its own")
+        angles = np.ascontiguousarray(rows, dtype=np.float64)
+        cosine, sine = np.cos(angles)[..., None], np.sin(angles)[..., None]
+        turned = np.broadcast_to(self._fixed, (len(angles), *self._fixed.shape)).copy()
+        turned[..., 0] = cosine * self._fixed[:, :, 0] + sine * self._fixed[:, :, 1]
+        turned[..., 1] = cosine * self._fixed[:, :, 1] - sine * self._fixed[:, :, 0]
+        at = turned[:, 0]
+        for joint in range(1, turned.shape[1]):
+            at = at @ turned[:, joint]
+        return tuple(at @ chain._last for chain in (self, *others))
+
     def forward(self, q: Sequence[float] | Array) -> Array:
         """Pose (4, 4) of the tip in the base frame."""
         return self.frames(q)[-1]

@@ -1,11 +1,17 @@
 """Mistakes and faults of the running nodes: one clear sentence, an exit code, no hang, nothing lost."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork
+from palpate_agents.model_io import CARD_FILE, WEIGHTS_FILE, save_model
+from palpate_nodes.commands import doctor
+from palpate_nodes.launching.environment import FAIL, OK
 
 NODES = Path(sys.prefix) / "lib" / "palpate_nodes"
 CLI = [sys.executable, "-m", "palpate_nodes.cli"]
@@ -34,6 +40,7 @@ def run(*words, cwd, timeout=60, domain=91):
         ("cell_node", "cell", "{backend: recorded, bag: /nowhere}", "/nowhere"),
         ("cell_node", "cell", "{backend: realsense}", "sim, recorded"),
         ("probing_node", "probing", "{strategy: greedy}", "fixed"),
+        ("probing_node", "probing", "{abstain_novel: 2}", "abstain_novel"),
         ("session_node", "session", "{parts: -1}", "below the smallest"),
     ],
 )
@@ -53,6 +60,75 @@ def test_a_missing_model_is_said_by_the_node(tmp_path):
     assert done.returncode == 3
     assert "there is no model 'nobody'" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def altered(folder):
+    """One bit of the weights has flipped."""
+    data = bytearray((folder / WEIGHTS_FILE).read_bytes())
+    data[-1] ^= 1
+    (folder / WEIGHTS_FILE).write_bytes(bytes(data))
+
+
+def card_with(**changes):
+    def change(folder):
+        card = json.loads((folder / CARD_FILE).read_text())
+        (folder / CARD_FILE).write_text(json.dumps(card | changes))
+
+    return change
+
+
+BAD_MODELS = {
+    "altered": (altered, "was altered or is incomplete"),
+    "cut off": (lambda f: (f / WEIGHTS_FILE).write_bytes(b"x"), "was altered or is incomplete"),
+    "no weights": (lambda f: (f / WEIGHTS_FILE).unlink(), "weights.safetensors is missing"),
+    "no card": (lambda f: (f / CARD_FILE).unlink(), "card.json is missing"),
+    "older features": (card_with(feature_version="1"), "feature_version '1', this version of palpate needs"),
+    "later format": (card_with(format_version=9), "format_version 9, this version of palpate needs"),
+}
+
+
+@pytest.fixture
+def model(tmp_path_factory):
+    """Folder of a whole model, small and untrained."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    save_model(MultimodalFusionNetwork(FusionConfig(("PP", "ABS"), hidden=16, state_dim=16)), folder, "small")
+    return folder
+
+
+@pytest.mark.parametrize("fault", BAD_MODELS)
+def test_a_session_with_a_bad_model_does_not_begin(tmp_path, model, fault):
+    spoil, says = BAD_MODELS[fault]
+    spoil(model)
+    words = ["replay", "/nowhere"] if fault == "altered" else ["sim"]
+    done = run(*CLI, *words, "--model", model, cwd=tmp_path)
+    text = " ".join((done.stderr + done.stdout).split())
+    assert done.returncode == 2, (words, done.stderr)
+    assert says in text
+    assert "Traceback" not in text
+    assert not list(tmp_path.iterdir()), "nothing was started"
+
+
+@pytest.mark.parametrize("fault", ["altered", "older features"])
+def test_node_and_doctor_name_a_bad_model(tmp_path, model, fault):
+    spoil, says = BAD_MODELS[fault]
+    spoil(model)
+    file = tmp_path / "parameters.yaml"
+    file.write_text(f"/cell/probing:\n  ros__parameters: {{model: {model}}}\n")
+    done = run(NODES / "probing_node", "--ros-args", "--params-file", file, cwd=tmp_path)
+    assert done.returncode == 3
+    assert says in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    finding = doctor.model_loads(str(model))
+    assert finding.status == FAIL
+    assert says in finding.detail
+    assert "palpate train perception" in finding.remedy
+
+
+def test_the_doctor_names_a_model_that_works(model):
+    finding = doctor.model_loads(str(model))
+    assert finding.status == OK, finding
+    assert finding.detail.startswith("small ")
+    assert "2 materials" in finding.detail
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,9 @@ def saved(transformers, path, kind):
         "vit": lambda: t.ViTModel(t.ViTConfig(**vision), add_pooling_layer=False),
         "dinov2": lambda: t.Dinov2Model(t.Dinov2Config(**vision)),
         "resnet": lambda: t.ResNetModel(t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 24], depths=[1, 1])),
+        "convnext": lambda: t.ConvNextModel(t.ConvNextConfig(hidden_sizes=[8, 24], depths=[1, 1], num_stages=2)),
+        "siglip": lambda: t.SiglipModel(t.SiglipConfig(
+            text_config={**small, "vocab_size": 50}, vision_config=vision)),
         "clip": lambda: t.CLIPModel(t.CLIPConfig(
             text_config={**small, "vocab_size": 50}, vision_config=vision, projection_dim=16)),
         "bert": lambda: t.BertModel(t.BertConfig(**small, vocab_size=50)),
@@ -68,7 +71,7 @@ def saved(transformers, path, kind):
     return path
 
 
-@pytest.mark.parametrize("kind", ["vit", "dinov2", "resnet", "clip"])
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "convnext", "resnet", "clip", "siglip"])
 def test_vision_models_give_one_embedding_per_crop(transformers, crops, tmp_path, kind):
     path = saved(transformers, tmp_path, kind)
     backbone = PretrainedBackbone(path)

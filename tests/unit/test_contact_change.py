@@ -161,6 +161,13 @@ def test_a_look_without_a_picture_leaves_the_touch_to_the_next():
     assert changes((execution, windows), context=context)[LIGHTNESS] > 0.5
 
 
+def test_the_picture_at_the_end_of_the_touch_itself_is_not_from_before():
+    execution, windows = touch()
+    _, later = picture(syn.CENTRE, seed=3)
+    seen = replace(windows, color=later.color, depth_m=later.depth_m, camera=later.camera)
+    assert changes(picture(), (execution, seen), picture(syn.CENTRE, seed=1))[LIGHTNESS] > 0.5
+
+
 def test_of_two_touches_the_newest_counts_and_what_it_met_is_seen_after_the_first():
     first, second = np.subtract(syn.CENTRE, (0.016, 0.008)), np.add(syn.CENTRE, (0.016, 0.008))
     both = changes(picture(yaw=0.0), touch(place=first), touch(place=second), picture(first, seed=1, yaw=0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from palpate_agents.encoders.features import FeatureConfig
 from palpate_agents.errors import ModelError
 from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork, TokenBatch
 from palpate_agents.materials import MATERIALS
-from palpate_agents.model_io import CARD_FILE, WEIGHTS_FILE, load_model, model_path, read_card, save_model
+from palpate_agents.model_io import CARD_FILE, WEIGHTS_FILE, check_model, load_model, model_path, read_card, save_model
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +126,18 @@ def test_another_version_is_refused(folder, change, word):
 def test_a_changed_configuration_does_not_fit_the_weights(folder):
     config = json.loads((folder / CARD_FILE).read_text())["config"]
     change_card(folder, config=config | {"hidden": 32})
-    with pytest.raises(ModelError, match="does not fit"):
+    with pytest.raises(ModelError, match=r"does not fit .*: \d+ tensors .* the first is conditions\.") as raised:
         load_model(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_is_checked_without_being_built(folder, monkeypatch):
+    monkeypatch.setattr(model_io, "MultimodalFusionNetwork", SimpleNamespace(__name__="MultimodalFusionNetwork"))
+    assert check_model(folder)["name"] == "test"
+    data = (folder / WEIGHTS_FILE).read_bytes()
+    (folder / WEIGHTS_FILE).write_bytes(data[:-1])
+    with pytest.raises(ModelError, match="altered or is incomplete"):
+        check_model(folder)
 
 
 def test_a_changed_spectral_grid_changes_the_layout(folder):

@@ -53,9 +53,6 @@ def test_a_frozen_sensor_loses_what_it_gave_and_only_that(sensor):
         if sensor is T and windows.burst is not None:
             assert checked.burst is None
     assert found[sensor].startswith("stale")
-    assert found[sensor].endswith(("the same for 90 s", "the same for 70 s", "never changed in contact")) or sensor in (
-        V, S, T,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("seconds", "stale"), [(-5.0, False), (0.0, False), (1.0, False), (2.5, True)])

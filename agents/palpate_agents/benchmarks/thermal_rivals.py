@@ -101,4 +101,5 @@ RIVALS: dict[str, Rival] = {
     "svm_unheated_told_cold": Rival(_raw(_svm, "unheated"), told=True),
 }
 """`svm_*` and `random_forest_*` have the published features. `svm_both_told_cold` is the reference that was trained on
-cold touches, too; `svm_unheated_told_cold` can learn from them only that cold means wood. `physics_two_sensors` is ours without the network, `physics_one_sensor` without the second sensor."""
+cold touches, too; `svm_unheated_told_cold` can learn from them only that cold means wood. `physics_two_sensors` is ours
+without the network, `physics_one_sensor` without the second sensor."""

@@ -39,8 +39,8 @@ class PretrainedBackbone:
 
     Attributes:
         dim: length of an embedding.
-        fingerprint: 16 hexadecimal digits over configurations and weights, to be stored with whatever was trained on the
-            embeddings.
+        fingerprint: 16 hexadecimal digits over configurations and weights, to be stored with whatever was trained on
+            the embeddings.
     """
 
     def __init__(self, path: Path | str) -> None:

@@ -135,7 +135,7 @@ class PartContext:
             return {}
         if look and windows.color is None and self.view is not None:
             return {}  # a look that failed takes nothing back
-        view = segment(windows, self.table_height_m, self.region)
+        view = segment(windows, self.table_height_m, self.region, full=look)  # a LOOK plans touches, others do not
         changed: dict[str, Any] = {"view": view, "surface": None, "change": None} if look else {}
         if look or (self.view is not None and same_part(self.view, view)):
             if not look and self.view is not None:  # the box stays, so that cells keep their places

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from palpate_agents.encoders.reading import Unusable
 from palpate_agents.encoders.surface_map import MIN_TABLE_PIXELS
+from palpate_agents.medians import medians_of_pixels
 from palpate_agents.observation import FloatArray, ProbeWindows
 from palpate_agents.segmentation import PartView, project
 
@@ -20,8 +21,8 @@ SIZE = 64
 MARGIN = 1.15
 """Side of the window over the length of the part."""
 TABLE_GREY = 128.0
-"""Value of the table's colour. Light x over the table's has 256 x / (1 + x): the table is dark, white is 3 to 4 times
-as light, and neither end is cut."""
+"""Value of the table's colour. Light x over the table's has 256 x / (1 + x): the table is dark, white is about 3
+times as light, and neither end is cut."""
 HEIGHTS = 2.0
 """Parts' heights over the table that the fourth channel spans."""
 _CORNERS = np.array([[-0.5, -0.5], [SIZE - 0.5, -0.5], [SIZE - 0.5, SIZE - 0.5], [-0.5, SIZE - 0.5]], np.float32)
@@ -51,10 +52,9 @@ def crop_of(view: PartView, windows: ProbeWindows) -> NDArray[np.uint8]:
         raise Unusable(view.reason)
     if color.shape != (*view.mask.shape, 3) or color.dtype != np.uint8:
         raise Unusable(f"wrong size: picture {color.shape} {color.dtype}, segmentation {view.mask.shape}")
-    ground = color[view.table_mask]
-    if len(ground) < MIN_TABLE_PIXELS:
+    if np.count_nonzero(view.table_mask) < MIN_TABLE_PIXELS:
         raise Unusable("no bare table beside the part to compare colours with")
-    table = np.maximum(np.median(ground, axis=0), 5.0)
+    table = np.maximum(medians_of_pixels(color, view.table_mask), 5.0)
     corners, depth = project(_corners_m(view), camera)
     if not np.isfinite(corners).all() or (depth <= 0.0).any():
         raise Unusable("the part is not before the camera")

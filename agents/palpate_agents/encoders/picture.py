@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from palpate_agents.encoders.backbone import PretrainedBackbone
 from palpate_agents.encoders.surface_map import CHANNELS
+from palpate_agents.errors import ConfigError
 
 SURFACE_DIM, CROP_DIM = 64, 64
 CROP_CHANNELS = 4
@@ -79,6 +81,33 @@ class CropEncoder(nn.Module):
         return self.out(_pooled(self.layers(x)))
 
 
+class BackboneCropEncoder(nn.Module):
+    """The same from the embedding of a frozen pretrained model; only the last layer is learnt.
+
+    Args:
+        folder: of the model.
+        fingerprint: that it must have; empty: any.
+
+    Raises:
+        ConfigError: the model cannot be loaded, or is another one.
+    """
+
+    def __init__(self, folder: str, fingerprint: str = "") -> None:
+        super().__init__()
+        self.backbone = PretrainedBackbone(folder)
+        if fingerprint and fingerprint != self.backbone.fingerprint:
+            raise ConfigError(
+                f"backbone {folder!r} has fingerprint {self.backbone.fingerprint}, the network was trained on "
+                f"{fingerprint}; give the folder that it was trained with"
+            )
+        self.out = nn.Sequential(nn.LayerNorm(self.backbone.dim), nn.Linear(self.backbone.dim, CROP_DIM))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """See the class."""
+        embedding = torch.from_numpy(self.backbone.crop_embedding(crops.cpu().numpy()))
+        return self.out(embedding.to(crops.device))
+
+
 def _pooled(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, 2 C) means and largest values over the picture."""
     x = functional.gelu(x)
@@ -90,10 +119,10 @@ class PictureEncoder(nn.Module):
 
     OUT = SURFACE_DIM + CROP_DIM + 2
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: str = "", fingerprint: str = "") -> None:
         super().__init__()
         self.surface = SurfaceEncoder()
-        self.crop = CropEncoder()
+        self.crop = BackboneCropEncoder(backbone, fingerprint) if backbone else CropEncoder()
 
     def forward(
         self, count: int, maps: Tensor | None, maps_at: Tensor, crops: Tensor | None, crops_at: Tensor

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.encoders.reading import Unusable
+from palpate_agents.medians import medians_of_pixels
 from palpate_agents.observation import FloatArray, ProbeWindows
-from palpate_agents.segmentation import PartView
+from palpate_agents.segmentation import PartView, box_of
 
 CELLS = 8
 CHANNELS: tuple[str, ...] = (
@@ -65,13 +66,14 @@ def surface_of(view: PartView, windows: ProbeWindows) -> SurfaceView:
         raise Unusable(f"wrong size: picture {color.shape}, segmentation {view.mask.shape}")
     if color.min() == color.max():
         raise Unusable("every pixel of the colour picture is the same")
-    if view.table_mask.sum() < MIN_TABLE_PIXELS:
+    if np.count_nonzero(view.table_mask) < MIN_TABLE_PIXELS:
         raise Unusable("no bare table beside the part to compare colours with")
-    table: FloatArray = np.maximum(np.median(color[view.table_mask].astype(np.float64), axis=0), 5.0)
-    size = 2 * SHADOW_PX + 1
-    inner = cv2.erode(view.mask.astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0).astype(bool)
-    inner = inner[view.mask]
-    rgb = color[view.mask] / table
+    table: FloatArray = np.maximum(medians_of_pixels(color, view.table_mask), 5.0)
+    box, size = box_of(view.mask), 2 * SHADOW_PX + 1
+    mask = view.mask[box]
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0).astype(bool)
+    inner = inner[mask]
+    rgb = color[box][mask] / table
     kept = inner | ~(view.pixel_holes | _strays(rgb, inner))
     if not kept.any():
         kept = np.ones_like(inner)

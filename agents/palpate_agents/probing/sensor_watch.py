@@ -34,6 +34,8 @@ WRENCH_RATE_HZ = (400.0, 2000.0)
 _PAD_FIELDS = ("temperature_c", "setpoint_c", "power_w")
 NEVER_MEASURED = "no probe has measured it so far"
 
+SensorState = tuple[float, str]
+"""Reliability 0..1, and why it is below 1."""
 Finding = tuple[Modality, dict[str, Any], str]
 """Modality, fields of the window that lose what they hold, and why; empty: nothing is wrong."""
 
@@ -142,7 +144,7 @@ def with_faults(features: ProbeFeatures, faults: dict[Modality, str]) -> ProbeFe
     return replace(features, reasons={**features.reasons, **found}) if found else features
 
 
-def sensor_states(probe: ProbeFeatures) -> dict[Modality, tuple[float, str]]:
+def sensor_states(probe: ProbeFeatures) -> dict[Modality, SensorState]:
     """Reliability and reason of what a probe should have measured; nothing of a probe that failed."""
     done = probe.execution is None or probe.execution.outcome in (Outcome.SUCCEEDED, Outcome.FORCE_LIMIT)
     return {

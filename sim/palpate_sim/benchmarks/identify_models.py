@@ -150,7 +150,7 @@ def widened(weights: dict[str, torch.Tensor], template: dict[str, torch.Tensor])
     """
     found = {}
     for name, fresh in template.items():
-        if name not in weights:
+        if name not in weights or 0 in fresh.shape:  # of a head that one of the two has not
             continue
         value = weights[name].clone()
         if value.shape != fresh.shape:
@@ -270,11 +270,11 @@ def _known_only(truth: Targets, spec: Spec) -> Targets:
 def _checked(network: MultimodalFusionNetwork, data: PerceptionData, settings: PerceptionTraining) -> Any:
     """The committed model, if it was trained on these very parts."""
     card = network.card["training"]
-    ours, theirs = data.origin["randomisation_hash"], card["data"]["randomisation_hash"]
-    seed = card["settings"]["seed"]
+    ours, theirs = data.origin["randomisation_hash"], card.get("data", {}).get("randomisation_hash")
+    seed = card.get("settings", {}).get("seed")
     if ours != theirs or seed != settings.seed:
         raise ConfigError(
             f"model {network.name} was trained with seed {seed} and randomisation {theirs}, this run has seed "
-            f"{settings.seed} and {ours}; leave --model out to train one here, or give its seed"
+            f'{settings.seed} and {ours}; train one here with --model "", or give its seed'
         )
     return network

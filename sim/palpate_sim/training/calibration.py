@@ -68,7 +68,8 @@ def _novelty(network: MultimodalFusionNetwork, logit: Tensor, known: Tensor) -> 
         for bias in torch.linspace(-3.0, 6.0, 46):
             loss = float(functional.binary_cross_entropy_with_logits(logit / t + bias, truth, weight=weight))
             best = min(best, (loss, float(t), float(bias)))
-    network.novelty_temperature.fill_(best[1])
-    network.novelty_bias.fill_(best[2])
+    # Relative to what the network already has: one that began with calibrated weights is not at 1 and 0.
+    network.novelty_temperature.mul_(best[1])
+    network.novelty_bias.div_(best[1]).add_(best[2])
     scores = torch.sigmoid(logit / best[1] + best[2])[known]
     network.novelty_limit.fill_(float(torch.quantile(scores, 1.0 - FALSE_ALARMS)))

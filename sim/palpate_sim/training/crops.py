@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +67,7 @@ class Piece:
         made_of = {
             "seed": self.seed, "first": self.first, "count": self.count, "draw": asdict(self.draw),
             "crops_version": CROPS_VERSION, "feature_version": FEATURE_VERSION,
-            "randomisation_hash": randomisation_hash(),
+            "randomisation_hash": _randomisation(),
         }  # fmt: skip
         plain: dict[str, object] = json.loads(json.dumps(made_of))
         return plain
@@ -75,6 +76,11 @@ class Piece:
     def file(self) -> str:
         """Its name in the folder."""
         return f"crops_seed{self.seed}_part{self.draw.first + self.first:09d}_{self.count}.npz"
+
+
+@lru_cache(maxsize=1)
+def _randomisation() -> str:
+    return randomisation_hash()
 
 
 def render_crops(

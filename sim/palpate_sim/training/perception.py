@@ -60,6 +60,7 @@ def network_config(
 def train_perception(
     data: PerceptionData, settings: PerceptionTraining | None = None, progress: Progress | None = None,
     labels: tuple[str, ...] = MATERIALS, modalities: tuple[str, ...] = SENSES,
+    options: dict[str, Any] | None = None,
 ) -> TrainedPerception:  # fmt: skip
     """Trains, calibrates, and measures on the test parts.
 
@@ -69,6 +70,7 @@ def train_perception(
         progress: called after every epoch with its losses.
         labels: classes, in the order of the model's logits.
         modalities: what the network reads.
+        options: of `FusionConfig`, beside.
 
     Raises:
         DataError: a material outside the labels, or too few parts.
@@ -76,7 +78,7 @@ def train_perception(
     settings = settings or PerceptionTraining()
     truth = targets_of(data, labels)
     train, validation, test = split_parts(data, settings)
-    config = network_config(data, settings, labels, modalities=modalities)
+    config = network_config(data, settings, labels, modalities=modalities, **(options or {}))
     batch = tokens(data, modalities)
     network, history = train_network(
         config, batch, truth, train, validation, settings, progress, MultimodalFusionNetwork
@@ -137,11 +139,12 @@ def device() -> torch.device:
 def train_to(
     folder: Path | str, data: PerceptionData, settings: PerceptionTraining | None = None, name: str = "cell29",
     progress: Progress | None = None, command: str = "", modalities: tuple[str, ...] = SENSES,
+    options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains and writes a model with its card; the figures in the card are those of the stored (rounded) weights."""
     settings = settings or PerceptionTraining()
     start = time.perf_counter()
-    trained = train_perception(data, settings, progress, modalities=modalities)
+    trained = train_perception(data, settings, progress, modalities=modalities, options=options)
     wall = time.perf_counter() - start
     train, _, test = split_parts(data, settings)
     card: dict[str, Any] = {

@@ -14,9 +14,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
 from palpate_agents.errors import DeviceError, PalpateError
-from palpate_agents.observation import Modality, Outcome, ProbeGoal
+from palpate_agents.observation import Modality, Outcome, Primitive, ProbeGoal
 from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent, make_strategy
-from palpate_agents.probing.sensor_watch import sensor_states
+from palpate_agents.probing.sensor_watch import SensorState, sensor_states
 from palpate_agents.probing.strategy import DEFAULT_SEQUENCE
 from palpate_interfaces.action import CharacterizeMaterial, Probe
 from palpate_interfaces.msg import MaterialSignature
@@ -76,7 +76,7 @@ class ProbingNode(PalpateNode):
         self._agent: MaterialCharacterizationAgent | None = None
         self._running: Characterization | None = None
         self._probe_handle: Any = None
-        self._useless: set[str] = set()
+        self._sensors: dict[Modality, dict[Primitive, SensorState]] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._server = action_server(
             self,
@@ -244,20 +244,23 @@ class ProbingNode(PalpateNode):
     def _publish_observation(self, execution: ProbeExecutionMessage) -> None:
         features = self.agent.observations[-1]
         self._observations.publish(messages.observation(features, execution, self.agent.network.config.features))
-        self._report_sensors(sensor_states(features), f"{execution.part_id}/{execution.index}")
+        self._report_sensors(sensor_states(features), features.primitive, f"{execution.part_id}/{execution.index}")
 
-    def _report_sensors(self, states: dict[Modality, tuple[float, str]], probe: str) -> None:
-        """A line per modality: as the newest probe found it that should have measured it."""
-        for modality, (reliability, reason) in states.items():
+    def _report_sensors(self, states: dict[Modality, SensorState], primitive: Primitive, probe: str) -> None:
+        """A line per modality: the worst that the newest probe of any kind found that should have measured it."""
+        for modality, state in states.items():
             if modality not in self.agent.network.config.modalities:
                 continue
-            name = f"sensor {modality}"
-            useless = bool(reason) and reliability == 0.0
-            if useless and name not in self._useless:  # said once, not with every probe
-                self.get_logger().warning(f"{modality} cannot be used: {reason}")
-            (self._useless.add if useless else self._useless.discard)(name)
+            # By kind of probe: a tap reads the accelerometer and a press the force sensor, and both are touch.
+            known = self._sensors.setdefault(modality, {})
+            before, known[primitive] = known.get(primitive, (1.0, "")), state
+            if state[0] == 0.0 and before[0] > 0.0:  # said once, not with every probe
+                self.get_logger().warning(f"{modality} cannot be used: {state[1]}")
+            worst = min(known, key=lambda kind: (known[kind][0], not known[kind][1]))
+            reliability, reason = known[worst]
+            text = f"{worst.name.lower()}: {reason}" if reason else "reliable"
             level = WARN if reason else OK
-            self.report(name, level, reason or "reliable", reliability=f"{reliability:.2f}", probe=probe)
+            self.report(f"sensor {modality}", level, text, reliability=f"{reliability:.2f}", probe=probe)
 
     def _publish_belief(self, run_: Characterization, phase: str) -> None:
         agent = self.agent

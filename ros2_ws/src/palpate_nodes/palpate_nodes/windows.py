@@ -1,21 +1,23 @@
 """Cuts the sensors' windows around a probe out of the raw streams, by stamp.
 
-Messages are kept serialised and only those inside a window are decoded: at 1 kHz most are never looked at.
+Messages are kept serialised and only those inside a window are decoded: at 1 kHz most are never looked at. Numbers of
+streams are read from the serialised messages as whole columns where these share one layout, see `cdr`.
 """
 
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from rclpy.serialization import deserialize_message
 
 from palpate_agents.errors import DataError
 from palpate_agents.observation import Frame, Primitive, ProbeExecution, ProbeWindows
-from palpate_nodes import convert, topics
+from palpate_nodes import cdr, convert, topics
 from palpate_nodes.lockstep import raw_stamp_ns
 from palpate_sim.kinematics import Chain, UrdfModel
 
@@ -23,6 +25,26 @@ WINDOW_TOPICS = (
     topics.COLOR, topics.COLOR_INFO, topics.DEPTH, topics.THERMAL, topics.THERMAL_INFO, topics.WRENCH,
     topics.TIP_BURST, topics.SPECTRUM, topics.HEATED_TIP, topics.INDUCTIVE, topics.JOINT_STATES,
 )  # fmt: skip
+
+
+T = TypeVar("T")
+WRENCH_FIELDS = tuple(f"wrench.{kind}.{axis}" for kind in ("force", "torque") for axis in "xyz")
+PAD_FIELDS = ("temperature_c", "setpoint_c", "heater_power_w")
+COIL_FIELDS = ("inductance_change", "resistance_change")
+
+
+class Columns(NamedTuple):
+    """Numbers of the messages of a span.
+
+    Attributes:
+        stamps: ns, oldest first.
+        first: the oldest message, decoded.
+        values: per field an array (n,) or (n, k) in the type of the field.
+    """
+
+    stamps: list[int]
+    first: Any
+    values: list[np.ndarray]
 
 
 class StreamBuffer:
@@ -55,17 +77,31 @@ class StreamBuffer:
 
     def between(self, start_ns: int, end_ns: int) -> list[tuple[int, Any]]:
         """(stamp, message) with start <= stamp <= end, oldest first, decoded."""
-        stamps = list(self._stamps)
-        low, high = bisect.bisect_left(stamps, start_ns), bisect.bisect_right(stamps, end_ns)
-        return [(stamps[i], deserialize_message(self._data[i], self._type)) for i in range(low, high)]
+        stamps, data = self.raw_between(start_ns, end_ns)
+        return [(stamp, deserialize_message(one, self._type)) for stamp, one in zip(stamps, data, strict=True)]
+
+    def raw_between(self, start_ns: int, end_ns: int) -> tuple[list[int], list[bytes]]:
+        """Stamps and serialised messages with start <= stamp <= end, oldest first."""
+        low, high = bisect.bisect_left(self._stamps, start_ns), bisect.bisect_right(self._stamps, end_ns)
+        return _span(self._stamps, low, high), _span(self._data, low, high)
+
+    def columns(self, start_ns: int, end_ns: int, paths: Sequence[str]) -> Columns | None:
+        """Numbers of the messages with start <= stamp <= end; None without one, or when they must be decoded singly."""
+        stamps, data = self.raw_between(start_ns, end_ns)
+        found = cdr.columns(data, self._type, paths) if data else None
+        return None if found is None else Columns(stamps, *found)
 
     def last_in(self, start_ns: int, end_ns: int) -> tuple[int, Any] | None:
         """The newest message of that span; only this one is decoded."""
-        stamps = list(self._stamps)
-        high = bisect.bisect_right(stamps, end_ns)
-        if high == 0 or stamps[high - 1] < start_ns:
+        high = bisect.bisect_right(self._stamps, end_ns)
+        if high == 0 or self._stamps[high - 1] < start_ns:
             return None
-        return stamps[high - 1], deserialize_message(self._data[high - 1], self._type)
+        return self._stamps[high - 1], deserialize_message(self._data[high - 1], self._type)
+
+
+def _span(values: deque[T], low: int, high: int) -> list[T]:
+    # From the end: a window is asked for soon after it closed, with much older data in front of it.
+    return list(itertools.islice(reversed(values), len(values) - high, len(values) - low))[::-1]
 
 
 class WindowCutter:
@@ -139,32 +175,57 @@ class WindowCutter:
         windows.thermal_camera = convert.geometry(info[1], pose)
 
     def _wrench_and_joints(self, windows: ProbeWindows, start: int, end: int, origin: int) -> None:
-        wrenches = self.streams[topics.WRENCH.name].between(start, end)
-        if wrenches:
+        stream = self.streams[topics.WRENCH.name]
+        found = stream.columns(start, end, WRENCH_FIELDS)
+        if found is not None:
+            windows.wrench_times_s = _seconds(found.stamps, origin)
+            windows.wrench = np.stack(found.values, axis=1)
+        elif wrenches := stream.between(start, end):
             windows.wrench_times_s = _seconds([stamp for stamp, _ in wrenches], origin)
             windows.wrench = np.array([convert.wrench_values(message) for _, message in wrenches])
-        joints = self.streams[topics.JOINT_STATES.name].between(start, end)
-        if joints:
+        self._joints(windows, start, end, origin)
+
+    def _joints(self, windows: ProbeWindows, start: int, end: int, origin: int) -> None:
+        stream, names = self.streams[topics.JOINT_STATES.name], self._tip.names
+        found = stream.columns(start, end, ("position",))
+        if found is not None and len(found.first.name) == len(found.first.position):
+            column = {name: number for number, name in enumerate(found.first.name)}
+            stamps, positions = found.stamps, found.values[0][:, [column[name] for name in names]]
+        else:
+            joints = stream.between(start, end)
+            if not joints:
+                return
             rows = [dict(zip(message.name, message.position, strict=True)) for _, message in joints]
-            positions = np.array([[row[name] for name in self._tip.names] for row in rows])
-            windows.joint_times_s = _seconds([stamp for stamp, _ in joints], origin)
-            windows.joint_positions = positions
-            windows.tip_positions_m = np.array([self._tip.forward(q)[:3, 3] for q in positions])
-            windows.sensor_rotation = np.array([self._sensor.forward(q)[:3, :3] for q in positions])
+            stamps = [stamp for stamp, _ in joints]
+            positions = np.array([[row[name] for name in names] for row in rows])
+        tips, sensors = self._tip.forward_rows(positions, self._sensor)
+        windows.joint_times_s = _seconds(stamps, origin)
+        windows.joint_positions = np.ascontiguousarray(positions)
+        windows.tip_positions_m = tips[:, :3, 3].copy()
+        windows.sensor_rotation = sensors[:, :3, :3].copy()
 
     def _pads(self, windows: ProbeWindows, start: int, end: int, origin: int) -> None:
-        states = self.streams[topics.HEATED_TIP.name].between(start, end)
-        if not states:
-            return
-        windows.pad_times_s = _seconds([stamp for stamp, _ in states], origin)
-        windows.pad_temperature_c = np.array([message.temperature_c for _, message in states])
-        windows.pad_setpoint_c = np.array([message.setpoint_c for _, message in states])
-        windows.pad_power_w = np.array([message.heater_power_w for _, message in states])
+        stream = self.streams[topics.HEATED_TIP.name]
+        found = stream.columns(start, end, PAD_FIELDS)
+        if found is not None:
+            stamps, values = found.stamps, found.values
+        else:
+            states = stream.between(start, end)
+            if not states:
+                return
+            stamps = [stamp for stamp, _ in states]
+            values = [np.array([getattr(message, name) for _, message in states]) for name in PAD_FIELDS]
+        windows.pad_times_s = _seconds(stamps, origin)
+        windows.pad_temperature_c, windows.pad_setpoint_c, windows.pad_power_w = values
 
     def _inductive(self, windows: ProbeWindows, start: int, end: int, origin: int, pad: int) -> None:
         """Readings of the coil in the pad that touched; NaN where a message lacks it."""
-        readings = self.streams[topics.INDUCTIVE.name].between(start, end)
-        if readings:
+        stream = self.streams[topics.INDUCTIVE.name]
+        found = stream.columns(start, end, COIL_FIELDS)
+        if found is not None and all(pad < values.shape[1] for values in found.values):
+            windows.inductive_times_s = _seconds(found.stamps, origin)
+            windows.inductive = np.stack([values[:, pad] for values in found.values], axis=1).astype(np.float64)
+        elif readings := stream.between(start, end):
             windows.inductive_times_s = _seconds([stamp for stamp, _ in readings], origin)
             windows.inductive = np.array([convert.coil_values(message, pad) for _, message in readings])
 

@@ -9,10 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-_SPECTRA_HELP = """Leave-item-out identification of measured spectra, beside SVM, random forest and 1-NN in one run.
+from palpate_nodes.commands.bench_spectra import SPECTRA_HELP, spectra
 
-Example:  palpate bench spectra --data imperial_plastell_nir --json benchmarks/results/spectra.json
-"""
 _RECORD_HELP = "Speed of the recorder's writer (pictures, small messages, with fsync), of reading and of recovery."
 
 _MODALITIES_HELP = """How much each simulated sensor alone, and sets of them, can tell of 29 materials, per condition.
@@ -38,25 +36,6 @@ Example:  palpate bench agreement --json benchmarks/results/agreement.json
 """
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)]
-
-
-def spectra(
-    data: Annotated[Path, typer.Option(help="Folder of measured spectra.", show_default=False)],
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Shifts every seed.")] = 0,
-    quick: Annotated[bool, typer.Option(help="One seed.")] = False,
-    json_file: JsonOption = None,
-) -> None:
-    """Leave-item-out accuracy."""
-    from palpate_agents.benchmarks.spectra import bench_spectra
-    from palpate_agents.data import open_spectra
-    from palpate_nodes.benchmarking import finish
-
-    console = Console(highlight=False)
-    used = [seed + i for i in range(1 if quick else seeds)]
-    with console.status("training a model per item and seed"):
-        result = bench_spectra(open_spectra(data), used, progress=console.print)
-    finish(result, quick=quick, json_file=json_file, console=console)
 
 
 def record(
@@ -156,7 +135,7 @@ def agreement(
 def register(app: typer.Typer) -> None:
     """Add `bench` to the `palpate` application."""
     bench = typer.Typer(help="Benchmarks; each prints a table and can write a result file.", no_args_is_help=True)
-    bench.command("spectra", help=_SPECTRA_HELP)(spectra)
+    bench.command("spectra", help=SPECTRA_HELP)(spectra)
     bench.command("modalities", help=_MODALITIES_HELP)(modalities)
     bench.command("agreement", help=_AGREEMENT_HELP)(agreement)
     bench.command("record", help=_RECORD_HELP)(record)

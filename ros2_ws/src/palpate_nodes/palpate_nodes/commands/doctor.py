@@ -20,7 +20,7 @@ from rich.table import Table
 from palpate_nodes.launching import environment
 from palpate_nodes.launching.environment import FAIL, NOTE, OK, WARN, Finding
 
-_HELP = """Check this machine: Python, packages, messages, middleware, simulation, shared memory, disk, ROS settings.
+_HELP = """Check this machine: Python, packages, messages, middleware, simulation, model, memory, disk, ROS settings.
 
 Nothing is changed. The exit code is 0 if nothing failed (warnings are no failure), otherwise 1.
 
@@ -32,6 +32,7 @@ Examples:
 """
 _COLOURS = {OK: "green", NOTE: "cyan", WARN: "yellow", FAIL: "bold red"}
 PROBE_TIMEOUT_S = 60.0
+DEFAULT_MODEL = "cell29"  # as in model_io, which loads torch
 
 # Each runs in a process of its own: a library that crashes must not take the doctor with it.
 _EXCHANGE = """
@@ -68,6 +69,17 @@ assert (width, height) == (64, 48)
 print("a box falls, a picture is drawn")
 """
 
+_MODEL = """
+import sys
+from palpate_agents.errors import PalpateError
+from palpate_agents.model_io import load_model
+try:
+    network = load_model({name!r})
+except PalpateError as error:
+    sys.exit(str(error))
+print(f"{{network.name}} {{network.hash[:12]}}: {{len(network.config.labels)}} materials")
+"""
+
 
 def tried(what: str, program: str, remedy: str) -> Finding:
     """Run a small program in its own process; its last line is the finding."""
@@ -85,6 +97,11 @@ def tried(what: str, program: str, remedy: str) -> Finding:
     return Finding(what, FAIL, lines[-1], remedy)
 
 
+def model_loads(name: str) -> Finding:
+    """Whether a fusion model is there, unaltered and of this version."""
+    return tried("model", _MODEL.format(name=name), "restore the folder of the model, or palpate train perception")
+
+
 def examine(session_dir: Path) -> list[Finding]:
     """Everything the doctor looks at, in the order in which it is shown."""
     with ThreadPoolExecutor() as pool:
@@ -92,6 +109,7 @@ def examine(session_dir: Path) -> list[Finding]:
             tried, "messages", _EXCHANGE, "make setup builds palpate_interfaces; see the row ROS versions"
         )
         simulation = pool.submit(tried, "simulation", _SIMULATION, "make setup installs pybullet")
+        model = pool.submit(model_loads, DEFAULT_MODEL)
         files = environment.requirement_files()
         wanted = environment.pins(line for file in files for line in file.read_text().splitlines())
         pinned = environment.installed_packages(wanted) if files else []
@@ -102,6 +120,7 @@ def examine(session_dir: Path) -> list[Finding]:
             environment.ros_mix(os.environ),
             exchange.result(),
             simulation.result(),
+            model.result(),
             environment.shared_memory(),
             environment.disk(session_dir),
             *environment.middleware_settings(os.environ),

@@ -29,14 +29,15 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Replay a bag."""
-    from palpate_agents.model_io import model_path, read_card
-    from palpate_nodes.bag.compare import compare_signatures
+    from palpate_agents.model_io import check_model
+    from palpate_nodes.bag.compare import compare_signatures, signatures
     from palpate_nodes.bag.timeline import BagTimeline
     from palpate_nodes.commands.running import run_session, session_name
 
     console = Console(highlight=False, stderr=as_json)
-    card = read_card(model_path(model))
+    card = check_model(model)
     timeline = BagTimeline(bag)  # says what is wrong with the bag before anything starts
+    signatures(bag)  # so does this: recorded signatures of another version cannot be compared
     folder = session_dir / session_name("replay", name)
     arguments = {
         "bag": str(bag.resolve()),

@@ -40,14 +40,14 @@ def sim(
 ) -> None:
     """Characterise parts in simulation."""
     from palpate_agents.materials import material as known_material
-    from palpate_agents.model_io import model_path, read_card
+    from palpate_agents.model_io import check_model
     from palpate_nodes.commands.running import run_session, session_name
 
     console = Console(highlight=False)
     if material:
         known_material(material)
     film = watched(video, gui)
-    card = read_card(model_path(model))
+    card = check_model(model)
     folder = session_dir / session_name("sim", name)
     arguments = {
         "parts": str(parts),

@@ -29,11 +29,15 @@ def perception(
     epochs: Annotated[int, typer.Option(min=0, max=10_000, help="Most epochs; 0: the default.")] = 0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the training.")] = 2,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes that simulate.")] = 2,
+    backbone: Annotated[
+        Path | None, typer.Option(help="Folder of a pretrained vision model that reads the crops.", show_default=False)
+    ] = None,
     inductive: Annotated[bool, typer.Option(help="The cell has the eddy-current tip.")] = False,
 ) -> None:
     """Train the fusion model."""
     import torch
 
+    from palpate_agents.encoders.backbone import PretrainedBackbone
     from palpate_agents.fusion_config import SENSES
     from palpate_nodes.part_library import part_library
     from palpate_nodes.progress import bars
@@ -70,7 +74,11 @@ def perception(
     modalities = (*SENSES, "inductive") if inductive else SENSES
     if inductive:
         command += " --inductive"
-    card = train_to(out, simulated, settings, out.name, show, command, modalities)
+    options: dict[str, str] = {}
+    if backbone is not None:
+        command += f" --backbone {backbone.name}"
+        options = {"backbone": str(backbone), "backbone_fingerprint": PretrainedBackbone(backbone).fingerprint}
+    card = train_to(out, simulated, settings, out.name, show, command, modalities, options)
     for name, figure in card["figures"].items():
         if isinstance(figure, dict) and "value" in figure:
             console.print(f"{name}: {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}] of {figure['n']}")
