@@ -253,7 +253,7 @@ def test_maps_are_fast_enough(setup):
     grid = seen_grid(given[0], given[2], given[3])
     took = []
     for _ in range(8):
-        start = time.perf_counter()
+        start = time.process_time()  # not the wall's: the machine may be busy
         surface_view(*given, setup.keys[many], grid)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) / 512 < 60e-6  # 12 us on an idle core

@@ -149,7 +149,7 @@ def test_it_is_fast_enough():
     _, view, windows = crop_of_look()
     took = []
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         crop_of(view, windows)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 3e-3  # about 0.4 ms on an idle core

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import sklearn.ensemble
 import torch
 from flat_library import flat_library
 
@@ -39,6 +40,8 @@ METRICS = (
 BASELINES = ("concat", "gated_late", "best_single", "extra_trees", "ceiling")
 PARTS, TESTED = 400, 60
 
+pytestmark = pytest.mark.timeout(900)  # about 20 s of a free core
+
 
 def no_say(_line):
     """Nobody listens."""
@@ -61,11 +64,13 @@ def runs(library, tmp_path_factory):
         trained.append(args[0])
         return train_network(*args, **options)
 
+    few_trees = partial(sklearn.ensemble.ExtraTreesClassifier, 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(identify, "tokens", bare)
         patch.setattr(identify_models, "tokens", bare)
         patch.setattr(identify_models, "train_network", counted)
         patch.setattr(identify_models, "TUNED", {"epochs": 1, "learning_rate": 5e-4})
+        patch.setattr(sklearn.ensemble, "ExtraTreesClassifier", lambda _count, **options: few_trees(**options))
         for _ in range(2):
             said: list[str] = []
             results.append(identify.bench_identify(library, [1], PARTS, TESTED, folder, 1, None, 1, said.append))

@@ -72,6 +72,24 @@ def test_forward_kinematics_is_that_of_pybullet(model, body, frame):
         np.testing.assert_allclose(pose[:3, :3].ravel(), pybullet.getMatrixFromQuaternion(state[5]), atol=3e-6)
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 404])
+def test_many_postures_at_once_are_bit_for_bit_each_by_itself(model, count):
+    tip, sensor = Chain(model, Frame.BALL_TIP), Chain(model, Frame.FORCE_TORQUE)
+    rows = random_postures(tip, count)
+    tips, sensors = tip.forward_rows(rows, sensor)
+    assert tips.shape == sensors.shape == (count, 4, 4)
+    for q, one, other in zip(rows, tips, sensors, strict=True):
+        np.testing.assert_array_equal(one, tip.forward(q))
+        np.testing.assert_array_equal(other, sensor.forward(q))
+    assert np.array_equal(tip.forward_rows(rows)[0], tips)
+
+
+def test_tips_on_other_joints_are_not_computed_in_one_pass(model):
+    tip = Chain(model, Frame.BALL_TIP)
+    with pytest.raises(ConfigError, match="panda_link4"):
+        tip.forward_rows(np.zeros((2, 7)), Chain(model, "panda_link4"))
+
+
 @pytest.mark.parametrize("frame", [Frame.BALL_TIP, Frame.GRASP])
 def test_jacobian_is_the_derivative(model, frame):
     chain = Chain(model, frame)

@@ -64,12 +64,10 @@ def bench_process(
     for seed in seeds:
         right: dict[str, Right] = {}
         for number, fold in enumerate(stratified_folds(target, dataset.group, OUTER_FOLDS, seed)):
-            chosen = _judge(dataset, target, fold, seed, options, right)
-            weights.append(chosen)
-            shown = ", ".join(f"{name} {weight:.2f}" for name, weight in chosen.items())
-            say(f"seed {seed}, fold {number + 1} of {OUTER_FOLDS}: {shown}; {time.perf_counter() - start:.0f} s")
+            weights.append(_judge(dataset, target, fold, seed, options, right))
+            say(f"seed {seed}, fold {number + 1} of {OUTER_FOLDS}: {time.perf_counter() - start:.0f} s")
         per_seed.append(right)
-        say(f"seed {seed}: " + ", ".join(f"{name} {values.mean():.4f}" for name, values in right.items()))
+        say(f"seed {seed}: " + ", ".join(f"{name} {right[name].mean():.4f}" for name in ("stack", "rf_tuned", "rf")))
     mean = {name: np.mean([right[name] for right in per_seed], axis=0) for name in per_seed[0]}
     return {
         "benchmark": "process",

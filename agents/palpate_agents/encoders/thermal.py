@@ -98,7 +98,9 @@ def pixels_of(points_m: FloatArray, camera: CameraGeometry, shape: tuple[int, ..
     uv, depth = project(points_m, camera)
     cells = np.round(uv[:, ::-1]).astype(np.int64)
     inside = (depth > 0) & (cells >= 0).all(axis=1) & (cells[:, 0] < shape[0]) & (cells[:, 1] < shape[1])
-    return np.unique(cells[inside], axis=0)
+    # One number per pixel: NumPy sorts rows 30 times slower than numbers.
+    numbers = np.unique(cells[inside] @ np.array([shape[1], 1]))
+    return np.stack(np.divmod(numbers, shape[1]), axis=1)
 
 
 def _dwell(execution: ProbeExecution, windows: ProbeWindows, context: PartContext) -> Reading:

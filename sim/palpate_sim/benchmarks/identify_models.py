@@ -33,6 +33,7 @@ from palpate_sim.training.perception import (
     outline_split,
     targets_of,
     tokens,
+    train_in_stages,
     train_network,
 )
 from palpate_sim.training.perception_data import PerceptionData
@@ -79,7 +80,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("ceiling", options=HEADLESS, told=True, times=CEILING_TIMES),
     Spec("gated_late", options={**HEADLESS, "experts": tuple((m,) for m in SENSES)}),
     *(Spec(f"{m}_alone", (m,), HEADLESS) for m in SENSES),
-    *(Spec(f"without_{m}", dead=(m,), start="palpate") for m in SENSES),
+    *(Spec(f"without_{m}", options=HEADLESS, dead=(m,), start="palpate") for m in SENSES),
     Spec("tuned", options=HEADLESS, start="palpate"),
     Spec("palpate_inductive", EVERYTHING, HEADLESS, start="palpate"),
 )
@@ -126,12 +127,13 @@ def training_set(library: PartLibrary, seed: int, parts: int, folder: Path | Non
         if done % 50_000 < 2_500:
             say(f"{done} of {total} parts probed")
 
+    novel = round(NOVEL_SHARE * parts)
     data = generate_training_data(
-        CEILING_TIMES * parts, seed, library, Draw(inductive=True), folder, jobs, progress, keep
+        CEILING_TIMES * parts, seed, library, Draw(inductive=True), folder, jobs, progress, keep, novel
     )
     number = np.array([int(name.rsplit("_", 1)[1]) for name in data.part_id])
     kind, place = number // KIND_STRIDE, number % KIND_STRIDE
-    limits = np.array([parts, round(AGED_SHARE * parts), round(NOVEL_SHARE * parts)])
+    limits = np.array([parts, round(AGED_SHARE * parts), novel])
     ours = place < limits[kind]
     return TrainingSet(
         data, ours, np.isin(data.geometry % GEOMETRY_LIMIT, validation), tuple(int(k) for k in np.sort(test))
@@ -231,9 +233,11 @@ class Models:
             self.say(f"{spec.name}: " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
 
         batch = self.view(spec, self.training.data)
-        network, _ = train_network(
-            config, batch, _known_only(self._truth, spec), train, validation, settings, show, make, start
-        )
+        if spec.name == "palpate":
+            network, _ = train_in_stages(config, batch, self._truth, train, validation, settings, show)
+        else:
+            truth = _known_only(self._truth, spec)
+            network, _ = train_network(config, batch, truth, train, validation, settings, show, make, start)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file({k: v.contiguous() for k, v in network.state_dict().items()}, self._file(spec))
@@ -255,7 +259,7 @@ class Models:
         facts = {
             "spec": asdict(spec), "settings": asdict(self.settings), "tuned": TUNED if spec.start else {},
             "origin": {k: v for k, v in self.training.data.origin.items() if k != "shard"},
-            "parts": len(self.training.data), "ours": int(self.training.ours.sum()),
+            "parts": [len(rows) for rows in self.rows(spec)],
             "start": start.hash if isinstance(start, MultimodalFusionNetwork) else "",
         }  # fmt: skip
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -30,6 +30,9 @@ class PerceptionTraining:
         modality_drop: chance that a part is shown without one of its modalities, for each modality.
         noise: spread of noise added to normalised features, in standard deviations.
         expert_loss, property_loss, condition_loss, novelty_loss: weights beside the loss of the mixture.
+        novelty_epochs, novelty_rate, novelty_weight: epochs, learning rate and weight of the novelty in a second stage,
+            in which half of the known parts meets all of the novel ones.
+        novelty_first: share of the novel parts that the first stage has already.
         average: decay of the exponential average of the weights, per step.
         validation, test: share of outlines.
         check_parts: so many validation parts are looked at after every epoch.
@@ -48,6 +51,10 @@ class PerceptionTraining:
     property_loss: float = 0.05
     condition_loss: float = 0.2
     novelty_loss: float = 0.3
+    novelty_epochs: int = 3
+    novelty_rate: float = 8e-4
+    novelty_weight: float = 1.0
+    novelty_first: float = 0.2
     average: float = 0.995
     validation: float = 0.1
     test: float = 0.15

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,7 @@ def train_perception(
     train, validation, test = split_parts(data, settings)
     config = network_config(data, settings, labels, modalities=modalities, **(options or {}))
     batch = tokens(data, modalities)
-    network, history = train_network(
-        config, batch, truth, train, validation, settings, progress, MultimodalFusionNetwork
-    )
+    network, history = train_in_stages(config, batch, truth, train, validation, settings, progress)
     result = figures(network, batch.rows(test), truth.rows(test), data.condition[test.numpy()])
     return TrainedPerception(network, history, result)
 
@@ -129,6 +127,41 @@ def train_network(
     network.to("cpu")
     calibrate(network, validation_views(batch.rows(validation), generator), truth.rows(validation).repeated(VIEWS))
     return network, history
+
+
+def train_in_stages(
+    config: FusionConfig, batch: TokenBatch, truth: Targets, train: Tensor, validation: Tensor,
+    settings: PerceptionTraining, progress: Progress | None = None, start: dict[str, Tensor] | None = None,
+) -> tuple[MultimodalFusionNetwork, list[dict[str, float]]]:  # fmt: skip
+    """Trains on known parts and a few novel ones, then shortly on half of the known and all of the novel.
+
+    Novel formulations have to be many, because each is another; the classes do not need as many epochs of them.
+
+    Args:
+        config: of the network.
+        batch: all parts.
+        truth: of them.
+        train: indices of the training parts.
+        validation: indices of others.
+        settings: hyper-parameters.
+        progress: called after every epoch.
+        start: weights after the first stage, which is then left out.
+    """
+    known, novel = train[truth.known[train]], train[~truth.known[train]]
+    history: list[dict[str, float]] = []
+    if start is None:
+        first = torch.cat([known, novel[: round(settings.novelty_first * len(novel))]])
+        network, history = train_network(config, batch, truth, first, validation, settings, progress)
+        start = network.state_dict()
+    if not len(novel) or not settings.novelty_epochs:
+        return network, history
+    second = replace(
+        settings, epochs=settings.novelty_epochs, learning_rate=settings.novelty_rate,
+        novelty_loss=settings.novelty_weight,
+    )  # fmt: skip
+    mixed = torch.cat([known[::2], novel])
+    network, more = train_network(config, batch, truth, mixed, validation, second, progress, start=start)
+    return network, history + more
 
 
 def device() -> torch.device:

@@ -26,7 +26,7 @@ from palpate_sim.training.batched import BATCHED_VERSION, Draw, generate_batched
 from palpate_sim.training.perception_data import PerceptionData
 
 SHARD_PARTS = 2500
-AGED_SHARE, NOVEL_SHARE = 0.06, 0.12
+AGED_SHARE, NOVEL_SHARE = 0.06, 0.6
 """Of the known parts, beside them."""
 KIND_STRIDE = 100_000_000
 """Numbers of parts of different kinds are this far apart."""
@@ -56,13 +56,14 @@ class Shard:
         return f"seed{self.seed}_part{self.draw.first:09d}_{self.count}.npz"
 
 
-def shards_of(parts: int, seed: int, draw: Draw | None = None) -> list[Shard]:
+def shards_of(parts: int, seed: int, draw: Draw | None = None, novel: int | None = None) -> list[Shard]:
     """The shards of a training set.
 
     Args:
         parts: number of known parts; aged and virtual ones come on top.
         seed: of everything.
         draw: devices, lots and outlines of all of them.
+        novel: number of parts of virtual formulations that are drawn; None: NOVEL_SHARE of the known ones.
 
     Raises:
         ConfigError: no part, or more than there are numbers.
@@ -73,7 +74,10 @@ def shards_of(parts: int, seed: int, draw: Draw | None = None) -> list[Shard]:
     kinds = [
         (parts, base),
         (round(AGED_SHARE * parts), replace(base, condition="aged", first=KIND_STRIDE)),
-        (round(NOVEL_SHARE * parts), replace(base, formulations="virtual", first=2 * KIND_STRIDE)),
+        (
+            round(NOVEL_SHARE * parts) if novel is None else novel,
+            replace(base, formulations="virtual", first=2 * KIND_STRIDE),
+        ),
     ]
     return [
         Shard(seed, min(SHARD_PARTS, count - first), replace(kind, first=kind.first + first))
@@ -85,6 +89,7 @@ def shards_of(parts: int, seed: int, draw: Draw | None = None) -> list[Shard]:
 def generate_training_data(
     parts: int, seed: int, library: PartLibrary, draw: Draw | None = None, folder: Path | None = None, jobs: int = 1,
     progress: Progress | None = None, keep: Callable[[PerceptionData], NDArray[np.bool_]] | None = None,
+    novel: int | None = None,
 ) -> PerceptionData:  # fmt: skip
     """Makes a training set, or reads what an earlier run has made of it.
 
@@ -97,13 +102,14 @@ def generate_training_data(
         jobs: processes.
         progress: called with parts done and parts in all.
         keep: says which parts of a shard are wanted; None: all.
+        novel: see `shards_of`.
 
     Raises:
         ConfigError: no part, or no process.
     """
     if jobs < 1:
         raise ConfigError(f"{jobs} processes: at least 1 is needed")
-    shards = shards_of(parts, seed, draw)
+    shards = shards_of(parts, seed, draw, novel)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     total, done = sum(shard.count for shard in shards), 0

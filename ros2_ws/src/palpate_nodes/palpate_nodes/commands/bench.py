@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from palpate_nodes.commands import bench_identify, bench_process, bench_thermal
+from palpate_nodes.commands.bench_latency import LATENCY_HELP, latency
 from palpate_nodes.commands.bench_spectra import SPECTRA_HELP, spectra
 
 _RECORD_HELP = "Speed of the recorder's writer (pictures, small messages, with fsync), of reading and of recovery."
@@ -136,6 +138,10 @@ def register(app: typer.Typer) -> None:
     """Add `bench` to the `palpate` application."""
     bench = typer.Typer(help="Benchmarks; each prints a table and can write a result file.", no_args_is_help=True)
     bench.command("spectra", help=SPECTRA_HELP)(spectra)
+    bench.command("identify", help=bench_identify.HELP)(bench_identify.identify)
+    bench.command("thermal", help=bench_thermal.HELP)(bench_thermal.thermal)
+    bench.command("process", help=bench_process.HELP)(bench_process.process)
+    bench.command("latency", help=LATENCY_HELP)(latency)
     bench.command("modalities", help=_MODALITIES_HELP)(modalities)
     bench.command("agreement", help=_AGREEMENT_HELP)(agreement)
     bench.command("record", help=_RECORD_HELP)(record)
