@@ -42,7 +42,7 @@ from palpate_sim.training.shards import AGED_SHARE, KIND_STRIDE, NOVEL_SHARE, ge
 CEILING_TIMES = 2
 """The ceiling has so many times the training parts."""
 EVERYTHING = (*SENSES, "inductive")
-TUNED: dict[str, Any] = {"epochs": 4, "learning_rate": 5e-4}
+TUNED: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-4}
 """How a trained network is trained on, for a cell that lacks a sensor or has one more."""
 HEADLESS: dict[str, Any] = {"properties": (), "conditions": (), "novelty": False}
 
