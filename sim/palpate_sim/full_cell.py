@@ -98,8 +98,8 @@ class WindowMaker:
         if joints := [s for s in inside if isinstance(s, Joints)]:
             windows.joint_times_s = _seconds(joints, origin)
             windows.joint_positions = np.array([s.position[: len(ARM_JOINTS)] for s in joints])
-            windows.tip_positions_m = np.array([self._tip.forward(q)[:3, 3] for q in windows.joint_positions])
-            windows.sensor_rotation = np.array([self._sensor.forward(q)[:3, :3] for q in windows.joint_positions])
+            tips, sensors = self._tip.forward_rows(windows.joint_positions, self._sensor)
+            windows.tip_positions_m, windows.sensor_rotation = tips[:, :3, 3].copy(), sensors[:, :3, :3].copy()
         if bursts := [s for s in inside if isinstance(s, Burst)]:
             windows.burst = bursts[-1].burst
         windows.spectra = [s.spectrum for s in inside if isinstance(s, Spectrum)]

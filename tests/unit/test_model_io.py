@@ -179,10 +179,10 @@ def test_the_committed_model_loads_and_knows_the_catalogue():
     network = load_model()
     assert network.config.labels == MATERIALS
     assert network.name == model_io.DEFAULT_MODEL
-    size = (model_path(model_io.DEFAULT_MODEL) / WEIGHTS_FILE).stat().st_size
-    assert size < 5_000_000
+    sizes = [path.stat().st_size for path in model_io.MODELS_FOLDER.rglob(WEIGHTS_FILE)]
+    assert sum(sizes) < 25_000_000
     figures = network.card["training"]["figures"]
-    assert figures["mix"]["value"] > 0.85
+    assert figures["mix"]["value"] > 0.93
     with torch.inference_mode():
         prior = network(TokenBatch.of([[]], network.config)).log_probabilities.exp()
     assert float(prior.max()) < 0.15, "without a probe no material is likely"
