@@ -117,14 +117,22 @@ def test_what_cannot_be_cut_out_says_why():
         crop_of(replace(view, found=False, reason="gone"), windows)
 
 
-def test_a_look_carries_its_map_and_its_crop_and_nothing_else_does():
+def overview():
     execution, windows = syn.look()
+    return replace(execution, contact_point_m=(0.0, 0.0, 0.0)), windows
+
+
+def test_an_overview_carries_its_map_and_its_crop_and_nothing_else_does():
+    execution, windows = overview()
     context = PartContext().after(execution, windows)
     look = features.extract(execution, windows, context)
     assert np.array_equal(look.crop, crop_of(context.view, windows))
     assert np.array_equal(look.surface, surface_of(context.view, windows).values)
     assert look.surface.dtype == np.float32
     assert look.crop.dtype == np.uint8
+    close = features.extract(*syn.look(), context)
+    assert close.crop is None, "networks are trained with crops of overviews alone"
+    assert close.surface is not None
     for probe in (syn.press(), syn.dwell(), (syn.execution(Primitive.LOOK), ProbeWindows())):
         other = features.extract(*probe, context.after(*probe))
         assert other.crop is None
@@ -136,7 +144,7 @@ def test_a_crop_that_fails_costs_no_more_than_itself(monkeypatch):
     def broken(view, windows):
         raise cv2.error("no")
 
-    execution, windows = syn.look()
+    execution, windows = overview()
     context = PartContext().after(execution, windows)
     monkeypatch.setattr(features, "crop_of", broken)
     look = features.extract(execution, windows, context)

@@ -98,7 +98,7 @@ def extract(execution: ProbeExecution, windows: ProbeWindows, context: PartConte
         except (ValueError, IndexError, TypeError, np.linalg.LinAlgError, cv2.error) as error:
             # A device may deliver anything; one bad array must cost one modality of one probe, not the part.
             readings[modality] = _nothing(len(names[modality]), f"malformed data: {error}")
-    surface, crop = _pictures(readings[Modality.VISUAL], windows, context)
+    surface, crop = _pictures(execution, readings[Modality.VISUAL], windows, context)
     return ProbeFeatures(
         primitive=execution.primitive,
         values={m: r.values for m, r in readings.items()},
@@ -111,11 +111,16 @@ def extract(execution: ProbeExecution, windows: ProbeWindows, context: PartConte
 
 
 def _pictures(
-    visual_reading: Reading, windows: ProbeWindows, context: PartContext
+    execution: ProbeExecution, visual_reading: Reading, windows: ProbeWindows, context: PartContext
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.uint8] | None]:
-    """Surface map and crop of a LOOK whose picture is of use, None otherwise."""
+    """Surface map of a LOOK whose picture is of use, and of an overview a crop; None otherwise.
+
+    Networks are trained with crops of overviews alone: one of a later look would be something that they never met.
+    """
     if visual_reading.reliability <= 0.0 or context.view is None or context.surface is None:
         return None, None
+    if measures_spectrum(execution):
+        return context.surface.values, None
     try:
         return context.surface.values, crop_of(context.view, windows)
     except (Unusable, ValueError, IndexError, cv2.error):
