@@ -143,8 +143,10 @@ def test_calibration_does_not_depend_on_what_was_set_before():
     network.novelty_bias.add_(-0.8)
     calibrate(network, batch, truth)
     after = forward(network, batch)
-    for name in ("log_probabilities", "property_std", "novelty_logit"):
-        torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=0.1, atol=0.1)
+    for name in ("log_probabilities", "property_std"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=1e-3, atol=1e-3)
+    # the search goes in steps of 0.2 for the bias and a tenth for the temperature
+    torch.testing.assert_close(after.novelty_logit, before.novelty_logit, rtol=0.1, atol=0.3)
     assert float(network.novelty_limit) == pytest.approx(limit, abs=0.05)
 
 
