@@ -98,7 +98,7 @@ class WindowMaker:
         if joints := [s for s in inside if isinstance(s, Joints)]:
             windows.joint_times_s = _seconds(joints, origin)
             windows.joint_positions = np.array([s.position[: len(ARM_JOINTS)] for s in joints])
-            tips, sensors = self._tip.forward_rows(windows.joint_positions, self._sensor)
+            tips, sensors = self._tip.forward_rows(np.asarray(windows.joint_positions, np.float64), self._sensor)
             windows.tip_positions_m, windows.sensor_rotation = tips[:, :3, 3].copy(), sensors[:, :3, :3].copy()
         if bursts := [s for s in inside if isinstance(s, Burst)]:
             windows.burst = bursts[-1].burst
