@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from palpate_agents.data.layout import SpectraDataset
-from palpate_agents.encoders.spectral import POOLED_STEP_NM, SpectralEncoder
+from palpate_agents.encoders.spectral import POOLED_STEP_NM, derivative_filters, spectral_maps
 from palpate_agents.errors import DataError
 
 MIN_GROUPS = 8
@@ -190,7 +190,7 @@ def regression_features(dataset: SpectraDataset, grid_nm: NDArray[np.floating]) 
         DataError: the spectra do not cover the grid.
     """
     axis = dataset.wavelength_nm
-    slack = max(float(np.diff(grid_nm).mean()), float(np.diff(axis).max()))
+    slack = max(_step_nm(grid_nm), float(np.diff(axis).max()))
     if axis[0] > grid_nm[0] + slack or axis[-1] < grid_nm[-1] - slack:
         raise DataError(
             f"{dataset.name}: wavelengths {axis[0]:.0f}-{axis[-1]:.0f} nm do not cover the model's "
@@ -198,12 +198,17 @@ def regression_features(dataset: SpectraDataset, grid_nm: NDArray[np.floating]) 
         )
     values = -np.log10(np.maximum(dataset.values, REFLECTANCE_FLOOR)) if dataset.is_reflectance else dataset.values
     resampled = np.stack([np.interp(grid_nm, axis, row) for row in values])
-    maps = SpectralEncoder(grid_nm).normalise(torch.tensor(resampled, dtype=torch.float32))[:, 1:].double()
+    filters = torch.tensor(derivative_filters(_step_nm(grid_nm)), dtype=torch.float32)
+    maps = spectral_maps(torch.tensor(resampled, dtype=torch.float32), filters)[:, 1:].double()
     return functional.avg_pool1d(maps, _pool(grid_nm)).flatten(1).numpy()
 
 
+def _step_nm(grid_nm: NDArray[np.floating]) -> float:
+    return float(np.diff(grid_nm).mean())
+
+
 def _pool(grid_nm: NDArray[np.floating]) -> int:
-    return max(1, round(POOLED_STEP_NM / float(np.diff(grid_nm).mean())))
+    return max(1, round(POOLED_STEP_NM / _step_nm(grid_nm)))
 
 
 def _channel_sets(grid_nm: NDArray[np.float64], n_features: int) -> list[NDArray[np.intp]]:

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from palpate_agents.data.layout import SpectraDataset
 from palpate_agents.encoders.features import FeatureConfig, PartContext, extract
@@ -25,6 +24,7 @@ from palpate_agents.encoders.reflectance import LEVEL_NAMES
 from palpate_agents.errors import DataError
 from palpate_agents.fusion import FusionConfig, ModalityPool, MultimodalFusionNetwork, TokenBatch
 from palpate_agents.observation import Modality, Outcome, Primitive, ProbeExecution, ProbeFeatures, ProbeWindows
+from palpate_agents.one_cycle import repeatable, smoothed_loss, train_one_cycle
 
 MAX_CHANNELS = 256
 """A model's grid has at most this many channels: 2 nm over 500 nm, and bands of solids are 15 nm wide and more."""
@@ -199,15 +199,9 @@ def train_spectral_model(
     index = np.array([labels.index(str(label)) for label in dataset.label])
     rng = np.random.default_rng(seed)
     draws = Disturbance(spectra, index, dataset.group, features.wavelength_step_nm, options, rng)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # batches this small lose time with more, and the result would depend on the number
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = MultimodalFusionNetwork(config)
-            _fit(network, draws, options)
-    finally:
-        torch.set_num_threads(threads)
+    with repeatable(seed):
+        network = MultimodalFusionNetwork(config)
+        _fit(network, draws, options)
     return network.eval()
 
 
@@ -273,22 +267,12 @@ def _fit(network: MultimodalFusionNetwork, draws: Disturbance, options: SpectraT
     pool = network.pools["spectral"]
     assert isinstance(pool, ModalityPool)
     pool.std.fill_(LEVELS_OFF)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.learning_rate, total_steps=options.steps, pct_start=0.1
-    )
-    network.train()
-    for _ in range(options.steps):
+
+    def loss() -> Tensor:
         spectra, target = draws.batch(options.batch)
-        log_belief = network(_tokens(spectra)).log_probabilities
-        loss = (1 - options.label_smoothing) * functional.nll_loss(log_belief, target)
-        loss = loss - options.label_smoothing * log_belief.mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        return smoothed_loss(network(_tokens(spectra)).log_probabilities, target, options.label_smoothing)
+
+    train_one_cycle(network, loss, options.steps, options.learning_rate, options.weight_decay)
 
 
 def _tokens(spectra: Tensor) -> TokenBatch:

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from palpate_agents.encoders.tabular import TabularEncoder
 from palpate_agents.errors import ConfigError, DataError
+from palpate_agents.one_cycle import repeatable, train_one_cycle
 
 INNER_FOLDS = 3
 """Folds of the training part in which the weights of the stack are chosen."""
@@ -120,16 +121,10 @@ def train_table_network(
         raise DataError(f"a table needs (rows, columns) numbers and one class per row, got {values.shape}")
     if len(target) and not 0 <= target.min() <= target.max() < labels:
         raise DataError(f"class indices must be 0 to {labels - 1}, got {target.min()} to {target.max()}")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # batches this small lose time with more, and the result would depend on the number
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = TableNetwork(values.shape[1], labels, options)
-            network.encoder.fit(values)
-            _fit(network, torch.from_numpy(values), torch.from_numpy(target), options)
-    finally:
-        torch.set_num_threads(threads)
+    with repeatable(seed):
+        network = TableNetwork(values.shape[1], labels, options)
+        network.encoder.fit(values)
+        _fit(network, torch.from_numpy(values), torch.from_numpy(target), options)
     return network.eval()
 
 
@@ -282,22 +277,17 @@ def mixture_weights(likelihood: Matrix) -> list[float]:
 def _fit(network: TableNetwork, values: Tensor, target: Tensor, options: TableTraining) -> None:
     rows, batch = len(target), min(options.batch, len(target))
     steps = max(options.steps, options.epochs * rows // batch)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps, pct_start=0.1)
     quartiles = torch.nanquantile(values.where(torch.isfinite(values), torch.nan), values.new_tensor([0.25, 0.75]), 0)
     spread = torch.nan_to_num(quartiles[1] - quartiles[0])
     order = torch.randperm(rows)
-    network.train()
-    for _ in range(steps):
+
+    def loss() -> Tensor:
+        nonlocal order
         if len(order) < batch:
             order = torch.randperm(rows)
         chosen, order = order[:batch], order[batch:]
         noisy = values[chosen] + options.noise * spread * torch.randn(batch, len(spread), dtype=values.dtype)
         logits = network.member_logits(noisy)
-        loss = functional.cross_entropy(logits.flatten(0, 1), target[chosen].repeat_interleave(logits.shape[1]))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        return functional.cross_entropy(logits.flatten(0, 1), target[chosen].repeat_interleave(logits.shape[1]))
+
+    train_one_cycle(network, loss, steps, options.learning_rate, options.weight_decay)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from palpate_agents.data.layout import TouchDataset
 from palpate_agents.encoders.reading import Reading
@@ -28,6 +27,7 @@ from palpate_agents.encoders.thermistors import (
 from palpate_agents.errors import DataError, ModelError
 from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork, TokenBatch
 from palpate_agents.observation import Modality, Outcome, Primitive, ProbeExecution, ProbeFeatures
+from palpate_agents.one_cycle import repeatable, smoothed_loss, train_one_cycle
 
 MIN_APART_K = 2.0
 """Between the two sensors before contact, in the middle of all touches."""
@@ -177,16 +177,10 @@ def train_thermal_model(
     sensors = calibrate(traces, dataset.label, dataset.group)
     batch = _tokens(thermal_columns(traces, sensors), config)
     target = torch.tensor([labels.index(str(label)) for label in dataset.label])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # batches this small lose time with more, and the result would depend on the number
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = MultimodalFusionNetwork(config)
-            network.set_normalisation(batch)
-            _fit(network, batch, target, options, np.random.default_rng(seed))
-    finally:
-        torch.set_num_threads(threads)
+    with repeatable(seed):
+        network = MultimodalFusionNetwork(config)
+        network.set_normalisation(batch)
+        _fit(network, batch, target, options, np.random.default_rng(seed))
     return ThermalModel(network.eval(), sensors)
 
 
@@ -242,22 +236,12 @@ def _fit(
     chance = 1.0 / np.bincount(target.numpy())[target.numpy()]
     spread = network.pools[thermal].std
     assert isinstance(spread, Tensor)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.learning_rate, total_steps=options.steps, pct_start=0.1
-    )
-    network.train()
-    for _ in range(options.steps):
+
+    def loss() -> Tensor:
         rows = torch.from_numpy(rng.choice(len(target), options.batch, p=chance / chance.sum()))
         batch = data.rows(rows)
         values = batch.values[thermal]
         batch.values[thermal] = values + options.noise * spread * torch.randn(values.shape)
-        log_belief = network(batch).log_probabilities
-        loss = (1 - options.label_smoothing) * functional.nll_loss(log_belief, target[rows])
-        loss = loss - options.label_smoothing * log_belief.mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        return smoothed_loss(network(batch).log_probabilities, target[rows], options.label_smoothing)
+
+    train_one_cycle(network, loss, options.steps, options.learning_rate, options.weight_decay)

@@ -8,7 +8,7 @@ imported unless a tensor comes in.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -70,6 +70,8 @@ def constant(values: Any, like: Array) -> Array:
     return xp.asarray(values, dtype=dtype, device=like.device)
 
 
+Tables = TypeVar("Tables", bound=NamedTuple)
+
 _kept: dict[tuple[str, str, str], Array] = {}
 
 
@@ -81,6 +83,13 @@ def kept(name: str, values: np.ndarray, like: Array) -> Array:
     if key not in _kept:
         _kept[key] = constant(values, like)
     return _kept[key]
+
+
+def kept_all(name: str, tables: Tables, like: Array) -> Tables:
+    """`kept` for a NamedTuple of NumPy tables of floats; these themselves where `like` is of NumPy."""
+    if not is_torch(like):
+        return tables
+    return tables._make(kept(f"{name}.{field}", values, like) for field, values in tables._asdict().items())
 
 
 def integers(values: Array) -> Array:

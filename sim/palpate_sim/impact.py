@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palpate_sim.backend import Array, constant, integers, kept, limited, namespace
+from palpate_sim.backend import Array, constant, integers, kept_all, limited, namespace
 from palpate_sim.devices import DeviceDraw
 from palpate_sim.elastic import (
     ARM_STIFFNESS_N_M,
@@ -242,7 +242,7 @@ def pulses(batch: PartBatch, speed_m_s: Array | float, law: PressLaw | None = No
     j = limited(xp.floor(column), 0.0, columns - 2.0)
     u, v = row - i, column - j
     corner = integers(i * columns + j)
-    table = _PulseTable(*(kept(f"pulse {name}", values, mass) for name, values in _pulse_table()._asdict().items()))
+    table = kept_all("pulses", _pulse_table(), mass)
     weights = ((1.0 - u) * (1.0 - v), (1.0 - u) * v, u * (1.0 - v), u * v)
     places = (corner, corner + 1, corner + columns, corner + columns + 1)
     pairs = list(zip(weights, places, strict=True))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from palpate_agents import segmentation
 from palpate_agents.errors import ConfigError
 from palpate_sim.backend import Array, to_numpy
+from palpate_sim.files import replacing
 from palpate_sim.fixtures import PLACE_X_M, PLACE_Y_M
 from palpate_sim.keyed import combine, keys_of, uniform
 from palpate_sim.kinematics import CELL_URDF
@@ -253,12 +254,7 @@ def _load(path: Path, count: int) -> LibraryRows | None:
 
 def _store(path: Path, table: LibraryRows) -> None:
     """Write the cache; a folder that cannot be written costs the next start its time, no more."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacing(path) as file:
             np.savez(file, **{field.name: getattr(table, field.name) for field in fields(table)})
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

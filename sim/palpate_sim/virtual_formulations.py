@@ -9,8 +9,6 @@ catalogue: `class_distance.departure` tells how far a part lies from the nearest
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,6 @@ from palpate_agents.materials import MATERIALS
 from palpate_sim import keyed
 from palpate_sim import randomisation as rand
 from palpate_sim import virtual_recipes as recipes
-from palpate_sim.micromechanics import FILLERS
 from palpate_sim.objects import AMBIENT_C, draw_parts
 from palpate_sim.part_batch import PartBatch
 
@@ -118,13 +115,3 @@ def _derived(base: PartBatch, parts: PartBatch) -> PartBatch:
         restitution=np.clip(parts.restitution, *RESTITUTION),
         poisson=np.clip(parts.poisson, 0.0, 0.499),
     )
-
-
-def constants() -> dict[str, Any]:
-    """What recipes are drawn from, for a hash in models that were trained on them."""
-    return {
-        "shares": KIND_SHARES,
-        "bases": BASES,
-        "recipes": recipes.constants(),
-        "fillers": {name: asdict(entry) for name, entry in FILLERS.items()},
-    }

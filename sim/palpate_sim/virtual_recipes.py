@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -359,14 +358,3 @@ RECIPES: dict[str, Callable[[PartBatch, Asked], PartBatch]] = {
     "perturbed": _perturbed,
 }  # fmt: skip
 """The function of each kind."""
-
-
-def constants() -> dict[str, Any]:
-    """What recipes are drawn from."""
-    return {
-        "filled": FILLED_OF,
-        "recipe": {name: asdict(entry) for name, entry in RECIPE.items()},
-        "additives": [ADDITIVES, ADDITIVE_BANDS, ADDITIVE_SCATTER_NM],
-        "assumed": [OTHER_SHARE, BONDING, DARK_SHARE, MORE_MOVES, SOFTEST_PA, RUBBERY_PA],
-        "limits": [LIGHTEST_KG_M3, INSULATING_W_MK, CONDUCTING_W_MK],
-    }

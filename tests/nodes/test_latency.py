@@ -202,7 +202,7 @@ def test_the_streams_have_figures_per_topic(monkeypatch):
 
 def test_the_command_refuses_an_unknown_model_before_it_probes_anything():
     app = typer.Typer()
-    app.command("latency", help=bench_latency.LATENCY_HELP)(bench_latency.latency)
+    app.command("latency", help=bench_latency.HELP)(bench_latency.latency)
     refused = CliRunner().invoke(app, ["--model", "no-such-model", "--quick"])
     assert isinstance(refused.exception, ModelError)
     assert "no-such-model" in str(refused.exception)

@@ -11,7 +11,7 @@ from flat_library import flat_library
 from palpate_agents.encoders.surface_map import CELLS
 from palpate_agents.errors import ConfigError
 from palpate_sim.training import crops as rendering
-from palpate_sim.training.batched import Draw, _cell
+from palpate_sim.training.batched import Draw, cell_of
 from palpate_sim.training.crops import Piece, overview_crops, read_piece, render_crops
 
 PARTS = 24
@@ -43,7 +43,7 @@ def counted(monkeypatch):
 
 @pytest.fixture(scope="module")
 def cell(library):
-    return _cell(0, PARTS, 3, library, DRAW)
+    return cell_of(0, PARTS, 3, library, DRAW)
 
 
 @pytest.fixture(scope="module")

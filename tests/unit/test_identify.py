@@ -22,7 +22,14 @@ from palpate_agents.observation import Modality, Primitive
 from palpate_nodes.report.identify_figures import FIGURES, write_figures
 from palpate_sim.benchmarks import identify, identify_models
 from palpate_sim.benchmarks.concatenation import ConcatenationNetwork, concatenated
-from palpate_sim.benchmarks.identify_models import SPECS, Models, TrainingSet, training_set, widened
+from palpate_sim.benchmarks.identify_models import (
+    SPECS,
+    Models,
+    TrainingSet,
+    committed_model,
+    training_set,
+    widened,
+)
 from palpate_sim.objects import FORMULATIONS
 from palpate_sim.part_geometry import GEOMETRY_LIMIT
 from palpate_sim.training.batched import PROBES, Draw, generate_batched
@@ -240,26 +247,33 @@ def test_shifted_test_parts_are_shifted_both_ways(library, monkeypatch):
 def committed(folder, training, seed, **card):
     config = FusionConfig(("PP", "ABS"), modalities=("thermal",), properties=(), conditions=(), novelty=False)
     torch.manual_seed(0)
-    facts = {"data": training.data.origin, "settings": {"seed": seed}} | card
+    parts = len(Models(training, PerceptionTraining(seed=1), None, None, no_say).rows(SPECS[0])[0])
+    facts = {"data": training.data.origin, "settings": {"seed": seed}, "training_parts": parts} | card
     save_model(MultimodalFusionNetwork(config), folder, "mine", facts)
     return folder
 
 
 def test_a_committed_model_counts_as_ours(training, tmp_path):
-    models = Models(training, PerceptionTraining(seed=1), None, committed(tmp_path, training, 1), no_say)
+    ours = committed_model(committed(tmp_path, training, 1), 1)
+    models = Models(training, PerceptionTraining(seed=1), None, ours, no_say)
     assert models.get(SPECS[0]).name == "mine"
 
 
 def test_a_committed_model_of_other_parts_is_refused(training, tmp_path):
-    other = committed(tmp_path / "seed", training, 7)
     with pytest.raises(ConfigError, match="seed 7"):
-        Models(training, PerceptionTraining(seed=1), None, other, no_say)
-    altered = committed(tmp_path / "parts", training, 1, data={"randomisation_hash": "abc"})
+        committed_model(committed(tmp_path / "seed", training, 7), 1)
     with pytest.raises(ConfigError, match="randomisation abc"):
-        Models(training, PerceptionTraining(seed=1), None, altered, no_say)
-    bare = committed(tmp_path / "bare", training, 1, data={}, settings={})
+        committed_model(committed(tmp_path / "parts", training, 1, data={"randomisation_hash": "abc"}), 1)
     with pytest.raises(ConfigError, match="seed None"):
-        Models(training, PerceptionTraining(seed=1), None, bare, no_say)
+        committed_model(committed(tmp_path / "bare", training, 1, data={}, settings={}), 1)
+    few = committed_model(committed(tmp_path / "few", training, 1, training_parts=3), 1)
+    with pytest.raises(ConfigError, match="trained on 3 parts, this run has"):
+        Models(training, PerceptionTraining(seed=1), None, few, no_say)
+
+
+def test_a_model_that_does_not_fit_is_found_out_before_parts_are_probed(training, tmp_path):
+    with pytest.raises(ConfigError, match="seed 7"):
+        identify.bench_identify(None, [1], committed=committed(tmp_path, training, 7))
 
 
 def test_kept_networks_are_named_by_what_they_depend_on(training, tmp_path):

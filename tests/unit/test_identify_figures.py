@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -139,6 +140,17 @@ def test_the_reliability_figure_survives_a_few_parts_that_are_all_right(result):
     drawn = FIGURES["identify_reliability.svg"](few)
     assert "bins of 4 to 5 each" in drawn
     assert "nan" not in drawn
+
+
+def test_the_counts_under_the_reliability_figure_never_overlap(result):
+    bins = [[0.7165, 0.668, 250], [0.9825, 0.988, 250], [0.9991, 0.996, 1250], *[[1.0, 1.0, 250]] * 5]
+    many = {**result, "pictures": {**result["pictures"], "reliability": bins}}
+    root = ElementTree.fromstring(FIGURES["identify_reliability.svg"](many))
+    words = [one for one in root.findall("{*}text") if one.get("y") == "425.0" and one.text != "parts"]
+    assert sum(int(one.text.replace(",", "")) for one in words) == sum(count for *_, count in bins)
+    assert len(words) >= 2
+    for left, right in pairwise(words):
+        assert float(right.get("x")) - float(left.get("x")) > 3.5 * (len(left.text) + len(right.text))
 
 
 def test_a_material_without_parts_leaves_an_empty_row(result):

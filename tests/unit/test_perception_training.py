@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from palpate_agents.benchmarks.spectra import expected_calibration_error
 from palpate_agents.encoders.features import FEATURE_NAMES, FeatureConfig
 from palpate_agents.errors import ConfigError, DataError
 from palpate_agents.model_io import load_model
@@ -24,7 +25,7 @@ from palpate_sim.training.perception import (
     validation_views,
 )
 from palpate_sim.training.perception_data import PerceptionData
-from palpate_sim.training.perception_figures import bootstrap, expected_calibration_error, forward
+from palpate_sim.training.perception_figures import bootstrap, forward
 
 LABELS = ("PP", "ABS", "Cu", "glass")
 QUICK = PerceptionTraining(epochs=15, batch=64, hidden=64, learning_rate=3e-3)

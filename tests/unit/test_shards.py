@@ -11,7 +11,6 @@ from flat_library import flat_library
 from palpate_agents.encoders.surface_map import CELLS, CHANNELS
 from palpate_agents.errors import ConfigError, DataError
 from palpate_agents.observation import Modality
-from palpate_sim.library import PartLibrary, library_hash
 from palpate_sim.part_geometry import GEOMETRY_LIMIT
 from palpate_sim.training import shards
 from palpate_sim.training.batched import Draw, generate_batched
@@ -131,12 +130,7 @@ def test_shards_of_another_version_or_draw_are_not_taken(library, tmp_path, monk
     assert len(counted.calls) == 9
 
 
-def test_two_processes_make_what_one_makes(tmp_path, monkeypatch, library, whole):
-    cache = tmp_path / "palpate" / f"parts-{library_hash()}.npz"
-    cache.parent.mkdir()
-    np.savez(cache, **vars(library.table))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert np.array_equal(PartLibrary.load_or_build().table.reach, library.table.reach)
+def test_two_processes_make_what_one_makes(tmp_path, library, whole):
     steps = []
     made = generate_training_data(
         PARTS, 3, library, folder=tmp_path / "data", jobs=2, progress=lambda done, total: steps.append((done, total))
@@ -245,6 +239,21 @@ def test_everything_survives_a_file(whole, tmp_path):
     assert read.opaque.any()
     for name in PER_PART:
         assert getattr(read, name).dtype == getattr(data, name).dtype
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_old_one_alone(whole, tmp_path, monkeypatch):
+    path = tmp_path / "parts.npz"
+    path.write_bytes(b"old")
+
+    def full(file, **arrays):
+        file.write(b"begun")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="full"):
+        whole.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"old"
 
 
 def test_joined_shards_keep_their_own_pictures(whole):

@@ -24,7 +24,6 @@ from palpate_sim.virtual_formulations import (
     BASES,
     KIND_SHARES,
     KINDS,
-    constants,
     draw_virtual_formulations,
     kinds_of,
 )
@@ -387,9 +386,3 @@ def test_the_batched_cell_probes_them_like_others(primitive, modality):
         finite.append([np.mean(np.isfinite(features.values[worked])), np.mean(worked)])
     assert finite[0] == pytest.approx(finite[1], abs=0.05)
     assert finite[0][1] > 0.9
-
-
-def test_constants_can_be_hashed():
-    import json
-
-    assert json.loads(json.dumps(constants()))["shares"] == KIND_SHARES

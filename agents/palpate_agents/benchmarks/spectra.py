@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def bench_spectra(
         beliefs.append(leave_item_out(dataset, seed, options))
         say(f"network, seed {seed}: {right_answers(dataset, beliefs[-1]).mean():.3f}")
     ours = np.mean([right_answers(dataset, belief) for belief in beliefs], axis=0)
+    errors = [expected_calibration_error(np.exp(b.max(axis=1)), right_answers(dataset, b)) for b in beliefs]
     baselines = {name: baseline_right(dataset, name) for name in BASELINES}
     for name, right in baselines.items():
         say(f"{name}: {right.mean():.3f}")
@@ -58,7 +60,7 @@ def bench_spectra(
         "svm_accuracy": interval_over_objects(baselines["svm"], dataset.group),
         "minus_svm": interval_over_objects(ours - baselines["svm"], dataset.group),
         "minus_svm_derivative": interval_over_objects(ours - baselines["svm_derivative"], dataset.group),
-        "ece": _calibration_error(dataset, beliefs),
+        "ece": over_seeds(errors, len(dataset)),
     }
     if "black" in dataset.condition:
         clear = dataset.condition != "black"
@@ -110,6 +112,18 @@ def interval_over_objects(
     }
 
 
+def expected_calibration_error(confidence: NDArray[np.floating], right: NDArray[Any]) -> float:
+    """Top-1 expected calibration error of (N,) confidences, `right` 1 or 0: 15 bins of equal mass."""
+    bins = np.array_split(np.argsort(confidence, kind="stable"), min(CALIBRATION_BINS, len(right)))
+    return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins) / len(right))
+
+
+def over_seeds(values: Sequence[float], n: int) -> Interval:
+    """Mean, lowest and highest of a figure over the seeds of training, measured on `n` rows."""
+    low, high = round(min(values), 4), round(max(values), 4)
+    return {"value": round(float(np.mean(values)), 4), "low": low, "high": high, "n": n}
+
+
 def baseline_right(dataset: SpectraDataset, name: str) -> NDArray[np.float64]:
     """(N,) 1 where a baseline recognises an object from all others; fixed hyper-parameters, seed 0."""
     right = np.zeros(len(dataset))
@@ -133,17 +147,6 @@ def _item_decisions(dataset: SpectraDataset, beliefs: Sequence[NDArray[np.floati
         for g in names
     ]
     return interval_over_objects(np.array(right), names)
-
-
-def _calibration_error(dataset: SpectraDataset, beliefs: Sequence[NDArray[np.floating]]) -> Interval:
-    """Top-1 expected calibration error, 15 bins of equal mass; mean, lowest and highest over the seeds."""
-    errors = []
-    for belief in beliefs:
-        confidence, right = np.exp(belief.max(axis=1)), right_answers(dataset, belief)
-        bins = np.array_split(np.argsort(confidence, kind="stable"), min(CALIBRATION_BINS, len(right)))
-        errors.append(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins) / len(right))
-    low, high = round(float(min(errors)), 4), round(float(max(errors)), 4)
-    return {"value": round(float(np.mean(errors)), 4), "low": low, "high": high, "n": len(dataset)}
 
 
 def _svm():

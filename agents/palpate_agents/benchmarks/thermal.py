@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate_agents.benchmarks.spectra import CALIBRATION_BINS, Interval, interval_over_objects
+from palpate_agents.benchmarks.spectra import Interval, expected_calibration_error, interval_over_objects, over_seeds
 from palpate_agents.benchmarks.thermal_rivals import RIVALS, Answer
 from palpate_agents.data import TouchDataset
 from palpate_agents.encoders.contact_heat import log10_effusivity_ratio
@@ -112,12 +112,12 @@ def bench_thermal(
         for name, rival in RIVALS.items():
             rivals[name].append(_rival_right(dataset, folds, tests, rival.fit, rival.told, seed))
             say(f"{name}, seed {seed}: {_line(rivals[name][-1])}")
-    ece = {"value": round(float(np.mean(errors)), 4), "low": round(min(errors), 4), "high": round(max(errors), 4)}
+    ece = over_seeds(errors, len(tests[_name(room)].rows))
     return {
         "benchmark": "thermal",
         "data": dataset.name,
         "seeds": list(seeds),
-        "metrics": _intervals(ours, tests, session) | {"ece_room": ece | {"n": len(tests[_name(room)].rows)}},
+        "metrics": _intervals(ours, tests, session) | {"ece_room": ece},
         "baselines": {name: _intervals(right, tests, session) for name, right in rivals.items()},
         "wall_s": round(time.perf_counter() - start, 1),
     }
@@ -218,11 +218,9 @@ def separation(dataset: TouchDataset, seed: int = 0, room: str = ROOM) -> list[S
     for fold in split(dataset, room, seed):
         train = dataset.take(fold.train)
         sensors = calibrate(two_temperatures(train), train.label, train.group)
-        for key, test in tests.items():
-            inside = np.flatnonzero(fold.held_out[test.rows])
-            if len(inside):
-                heat = part_heat(two_temperatures(test.data.take(inside)), sensors)
-                found[key][0][inside], found[key][1][inside] = log10_effusivity_ratio(heat.share), heat.part_c
+        for key, inside, touches in _held_out(tests, fold):
+            heat = part_heat(two_temperatures(touches), sensors)
+            found[key][0][inside], found[key][1][inside] = log10_effusivity_ratio(heat.share), heat.part_c
     points = []
     for key, (ratio, part_c) in found.items():
         if key == _name(room):
@@ -238,6 +236,14 @@ def separation(dataset: TouchDataset, seed: int = 0, room: str = ROOM) -> list[S
     return points
 
 
+def _held_out(tests: dict[str, Touches], fold: Fold) -> Iterator[tuple[str, NDArray[np.intp], TouchDataset]]:
+    """What a fold holds out of each test set: its name, places in it and touches; nothing of a set that it spares."""
+    for key, test in tests.items():
+        inside = np.flatnonzero(fold.held_out[test.rows])
+        if len(inside):
+            yield key, inside, test.data.take(inside)
+
+
 def _network_right(
     dataset: TouchDataset, folds: Sequence[Fold], tests: dict[str, Touches], seed: int, options: TouchTraining
 ) -> tuple[Right, float]:
@@ -246,13 +252,11 @@ def _network_right(
     beliefs = {key: np.zeros((len(test.rows), len(labels))) for key, test in tests.items()}
     for fold in folds:
         model = train_thermal_model(dataset.take(fold.train), seed, options, tuple(labels.tolist()))
-        for key, test in tests.items():
-            inside = np.flatnonzero(fold.held_out[test.rows])
-            if len(inside):
-                beliefs[key][inside] = predict(model, two_temperatures(test.data.take(inside)))
+        for key, inside, touches in _held_out(tests, fold):
+            beliefs[key][inside] = predict(model, two_temperatures(touches))
     right = {key: (labels[beliefs[key].argmax(axis=1)] == tests[key].data.label).astype(float) for key in tests}
     first = next(iter(tests))
-    return right, _calibration_error(np.exp(beliefs[first].max(axis=1)), right[first])
+    return right, expected_calibration_error(np.exp(beliefs[first].max(axis=1)), right[first])
 
 
 def _rival_right(
@@ -267,18 +271,9 @@ def _rival_right(
     right = {key: np.zeros(len(test.rows)) for key, test in tests.items()}
     for fold in folds:
         answer = fit(dataset.take(~fold.held_out if told else fold.train), seed)
-        for key, test in tests.items():
-            inside = np.flatnonzero(fold.held_out[test.rows])
-            if len(inside):
-                held_out = test.data.take(inside)
-                right[key][inside] = answer(held_out) == held_out.label
+        for key, inside, touches in _held_out(tests, fold):
+            right[key][inside] = answer(touches) == touches.label
     return right
-
-
-def _calibration_error(confidence: NDArray[np.floating], right: NDArray[np.floating]) -> float:
-    """Top-1 expected calibration error, 15 bins of equal mass."""
-    bins = np.array_split(np.argsort(confidence, kind="stable"), min(CALIBRATION_BINS, len(right)))
-    return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins) / len(right))
 
 
 def _intervals(rights: Sequence[Right], tests: dict[str, Touches], session: NDArray[np.str_]) -> dict[str, Interval]:

@@ -123,7 +123,9 @@ def look_under(views: Array, height_m: Array, places: Array, ways: Array) -> Arr
         not seen.
     """
     xp, n = namespace(views), views.shape[0]
-    shares, cells = (WAY, _CELLS) if xp is np else (_as(xp, WAY, views), _as(xp, _CELLS, views))
+    shares, cells = WAY, _CELLS
+    if xp is not np:
+        shares, cells = (xp.asarray(fixed, dtype=views.dtype, device=views.device) for fixed in (WAY, _CELLS))
     at = limited((places[:, None, :] + ways[:, None, :] * shares) * CELLS + (0.5 * CELLS - 0.5), 0.0, CELLS - 1.0)
     near = limited(1.0 - xp.abs(at[..., None] - cells), 0.0, 1.0)
     weight = xp.matmul(xp.permute_dims(near[:, :, 0], (0, 2, 1)), near[:, :, 1])
@@ -137,7 +139,3 @@ def look_under(views: Array, height_m: Array, places: Array, ways: Array) -> Arr
     base = 1.0 / limited(light, 0.03, 1e9)
     found = [light, (red - green) * base, (0.5 * (red + green) - blue) * base, mean[:, 7] * height_m * 1e3]
     return xp.stack(found, axis=1)
-
-
-def _as(xp: object, values: FloatArray, like: Array) -> Array:
-    return xp.asarray(values, dtype=like.dtype, device=like.device)  # type: ignore[attr-defined]

@@ -66,15 +66,6 @@ class SpectralEncoder(nn.Module):
             nn.LayerNorm(out_dim),
         )
 
-    def normalise(self, values: Tensor) -> Tensor:
-        """(B, C) raw values -> (B, maps, C): normalised spectrum and its derivatives; finite whatever comes in."""
-        filled = fill_gaps(values)
-        spectrum = _standardise(filled)
-        half = self.filters.shape[-1] // 2
-        padded = functional.pad(spectrum[:, None], (half, half), mode="replicate")
-        derivatives = functional.conv1d(padded, self.filters)
-        return torch.cat([spectrum[:, None], _standardise(derivatives)], dim=1)
-
     def forward(self, values: Tensor) -> Tensor:
         """(B, C) raw values (reflectance or counts, NaN allowed) -> (B, out_dim); zeros for an unusable spectrum."""
         if values.ndim != 2 or values.shape[1] != len(self.wavelength_nm):
@@ -84,8 +75,22 @@ class SpectralEncoder(nn.Module):
             )
         usable = torch.isfinite(values).float().mean(dim=1) >= MIN_FINITE_FRACTION
         with torch.autocast(values.device.type, enabled=False):  # derivatives need all the digits
-            maps = self.normalise(values)
+            maps = spectral_maps(values, self.filters)
         return self.learnt(maps) * usable[:, None]
+
+
+def spectral_maps(values: Tensor, filters: Tensor) -> Tensor:
+    """(B, C) raw values -> (B, maps, C): normalised spectrum and its derivatives; finite whatever comes in.
+
+    Args:
+        values: on an even grid.
+        filters: `derivative_filters` of its step.
+    """
+    spectrum = _standardise(fill_gaps(values))
+    half = filters.shape[-1] // 2
+    padded = functional.pad(spectrum[:, None], (half, half), mode="replicate")
+    derivatives = functional.conv1d(padded, filters)
+    return torch.cat([spectrum[:, None], _standardise(derivatives)], dim=1)
 
 
 def fill_gaps(values: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def features_of_view(views: Array, extent_m: Array, volume_m3: Array, change: Ar
     size = extent_m + 0.0 * mean[:, :3]
     volume = volume_m3 + 0.0 * patch
     if change is None:
-        change = xp.full_like(mean[:, :4], np.nan)
+        change = xp.full_like(mean[:, : len(contact_change.NAMES)], np.nan)
     found = [
         mean[:, 5:8],
         mean[:, 0:1],

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from palpate_sim.backend import Array, erfcx, is_torch, kept, limited, namespace
+from palpate_sim.backend import Array, erfcx, kept_all, limited, namespace
 from palpate_sim.sensors.heat_contact import (
     SURFACE_LOSS_W_M2K,
     contact_resistance,
@@ -86,13 +86,6 @@ def _rules() -> _Rules:
     )
 
 
-def _rules_as(like: Array) -> _Rules:
-    """The constants in the library, type and place of `like`."""
-    if not is_torch(like):
-        return _rules()
-    return _Rules(*(kept(f"heat_curves.{name}", values, like) for name, values in _rules()._asdict().items()))
-
-
 def touch_curves(spot: Any, devices: Any, pad_index: int | Array, dwell_s: Array) -> TouchCurves:
     """Curves of one touch each.
 
@@ -104,7 +97,7 @@ def touch_curves(spot: Any, devices: Any, pad_index: int | Array, dwell_s: Array
     """
     xp = namespace(dwell_s)
     count = dwell_s.shape[0]
-    rules = _rules_as(dwell_s)
+    rules = kept_all("heat curves", _rules(), dwell_s)
     times = dwell_s[:, None] * rules.shares
     end = xp.log(dwell_s + SEEN_TO_S)
     middle, half = 0.5 * (end + log(SEEN_FROM_S)), 0.5 * (end - log(SEEN_FROM_S))
@@ -127,7 +120,7 @@ def touch_curves(spot: Any, devices: Any, pad_index: int | Array, dwell_s: Array
 def _rise(spot: Any, dwell_s: Array, rooted: Array, response: Array, middle: Array, half: Array) -> Array:
     """(n, R) coefficients of the rise: flux times root of time at the nodes, over the response to an impulse."""
     xp = namespace(dwell_s)
-    rules = _rules_as(dwell_s)
+    rules = kept_all("heat curves", _rules(), dwell_s)
     share = xp.sqrt(dwell_s)[:, None] * xp.matmul(rooted, rules.flux)
     since = rules.after + dwell_s[:, None, None] * rules.within
     place = (xp.log(since) - middle[:, None, None]) / half[:, None, None]

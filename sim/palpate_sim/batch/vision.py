@@ -167,10 +167,8 @@ def seen_grid(batch: Any, rows: Any, devices: Any) -> SeenGrid:
     pixels = _single(xp, size[:, 0:1] * size[:, 1:2] / COUNT / (distance * PIXEL_RAD) ** 2)
     share = seen * (1.0 / SUBS)
     counted = limited(share * pixels, 1.0, 1e6)
-    kept, contrast = (
-        limited(_single(xp, patch)[:, None] / counted, 0.0, 1.0),
-        _single(xp, batch.texture_contrast)[:, None],
-    )
+    kept = limited(_single(xp, patch)[:, None] / counted, 0.0, 1.0)
+    contrast = _single(xp, batch.texture_contrast)[:, None]
     depth_noise = _single(xp, devices.depth_noise_per_m[:, None] * distance**2 / size[:, 2:3])
     shared = HEIGHT_PATCH_PX / (share * pixels + HEIGHT_PATCH_PX)
     # cells that are partly filled are mostly edge

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palpate_agents.benchmarks.spectra import interval_over_objects
+from palpate_agents.benchmarks.spectra import expected_calibration_error, interval_over_objects
 from palpate_agents.fusion import FusionOutput, TokenBatch
 from palpate_agents.fusion_config import SENSES
 from palpate_agents.materials import MATERIALS
 from palpate_sim.benchmarks.concatenation import concatenated
-from palpate_sim.benchmarks.identify_models import SPECS, Models, training_set
+from palpate_sim.benchmarks.identify_models import SPECS, Models, committed_model, training_set
 from palpate_sim.library import PartLibrary
 from palpate_sim.objects import FORMULATIONS
 from palpate_sim.randomisation import LOTS
@@ -30,7 +30,7 @@ from palpate_sim.training.batched import PROBES, Draw, generate_batched
 from palpate_sim.training.learner import PerceptionTraining
 from palpate_sim.training.perception import LATER_LOTS, targets_of, tokens
 from palpate_sim.training.perception_data import PerceptionData
-from palpate_sim.training.perception_figures import auroc, expected_calibration_error, forward
+from palpate_sim.training.perception_figures import auroc, forward
 
 TEST_SEED = 10_000
 """Added to a seed for the parts that it is tested on."""
@@ -83,11 +83,13 @@ def bench_identify(
     """
     say = progress or (lambda _line: None)
     began = time.perf_counter()
+    # Before the parts are probed: a model that does not fit must not be found out after minutes.
+    ours = None if committed is None else committed_model(committed, seeds[0])
     runs = []
     for seed in seeds:
         settings = PerceptionTraining(seed=seed, **({"epochs": epochs} if epochs else {}))
         training = training_set(library, seed, parts, folder, jobs, say)
-        models = Models(training, settings, folder, committed if seed == seeds[0] else None, say)
+        models = Models(training, settings, folder, ours if seed == seeds[0] else None, say)
         tests = test_sets(library, TEST_SEED + seed, training.test_outlines, test_parts)
         runs.append(_Run(models, tests, jobs, say))
     metrics, baselines = _figures(runs)

@@ -25,6 +25,7 @@ from palpate_agents.observation import Modality
 from palpate_sim.benchmarks.concatenation import ConcatenationNetwork
 from palpate_sim.library import PartLibrary
 from palpate_sim.part_geometry import GEOMETRY_LIMIT
+from palpate_sim.randomisation import randomisation_hash
 from palpate_sim.training.batched import Draw
 from palpate_sim.training.learner import PerceptionTraining, Targets
 from palpate_sim.training.perception import (
@@ -161,11 +162,6 @@ def widened(weights: dict[str, torch.Tensor], template: dict[str, torch.Tensor])
     return found
 
 
-def told_condition(states: NDArray[np.float32]) -> torch.Tensor:
-    """(N, 4) what the ceiling is told: black, painted, wet, aged."""
-    return torch.from_numpy(np.asarray(states, np.float32))
-
-
 class Models:
     """Trains what is asked for, or takes it from the folder.
 
@@ -173,19 +169,28 @@ class Models:
         training: parts.
         settings: of all networks.
         folder: where trained networks are kept; None: nowhere.
-        committed: the model that counts as `palpate`; None: it is trained here.
+        committed: the model that counts as `palpate`, see `committed_model`; None: it is trained here.
         say: told what happens.
+
+    Raises:
+        ConfigError: the committed model was trained on another number of parts.
     """
 
     def __init__(
         self, training: TrainingSet, settings: PerceptionTraining, folder: Path | None,
-        committed: str | Path | None, say: Say,
+        committed: MultimodalFusionNetwork | None, say: Say,
     ) -> None:  # fmt: skip
         self.training, self.settings, self.folder, self.say = training, settings, folder, say
         self._truth = targets_of(training.data, MATERIALS)
         self._made: dict[str, Any] = {}
         if committed is not None:
-            self._made["palpate"] = _checked(load_model(committed), training.data, settings)
+            ours, theirs = len(self.rows(SPECS[0])[0]), committed.card["training"].get("training_parts")
+            if ours != theirs:
+                raise ConfigError(
+                    f"model {committed.name} was trained on {theirs} parts, this run has {ours}; train one here with "
+                    '--model "", or give its --parts'
+                )
+            self._made["palpate"] = committed
 
     def get(self, spec: Spec) -> Any:
         """The network, in evaluation mode."""
@@ -197,7 +202,7 @@ class Models:
         """Parts as a network of a specification is shown them."""
         batch = tokens(data, spec.modalities)
         if spec.told:
-            batch = replace(batch, told=told_condition(data.states))
+            batch = replace(batch, told=torch.from_numpy(data.states))
         return batch.only([m for m in spec.modalities if m not in spec.dead]) if spec.dead else batch
 
     def rows(self, spec: Spec) -> tuple[torch.Tensor, torch.Tensor]:
@@ -271,14 +276,20 @@ def _known_only(truth: Targets, spec: Spec) -> Targets:
     return replace(truth, known=torch.ones_like(truth.known)) if spec.options.get("novelty") is False else truth
 
 
-def _checked(network: MultimodalFusionNetwork, data: PerceptionData, settings: PerceptionTraining) -> Any:
-    """The committed model, if it was trained on these very parts."""
+def committed_model(name: str | Path, seed: int) -> MultimodalFusionNetwork:
+    """A trained model, if its parts were drawn and split as this run's.
+
+    Raises:
+        ConfigError: another seed or randomisation.
+        ModelError: it cannot be loaded.
+    """
+    network = load_model(name)
     card = network.card["training"]
-    ours, theirs = data.origin["randomisation_hash"], card.get("data", {}).get("randomisation_hash")
-    seed = card.get("settings", {}).get("seed")
-    if ours != theirs or seed != settings.seed:
+    ours, theirs = randomisation_hash(), card.get("data", {}).get("randomisation_hash")
+    trained = card.get("settings", {}).get("seed")
+    if ours != theirs or trained != seed:
         raise ConfigError(
-            f"model {network.name} was trained with seed {seed} and randomisation {theirs}, this run has seed "
-            f'{settings.seed} and {ours}; train one here with --model "", or give its seed'
+            f"model {network.name} was trained with seed {trained} and randomisation {theirs}, this run has seed "
+            f'{seed} and {ours}; train one here with --model "", or give its seed'
         )
     return network

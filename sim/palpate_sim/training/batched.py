@@ -8,7 +8,6 @@ reached give what the batched cell gives for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from palpate_agents.probing.decoder import LOOK_ABOVE, NO_SLIDE, decode
 from palpate_sim.batch.cell import BatchConfig, BatchedCell, ProbeResult
 from palpate_sim.class_distance import class_distances, departure
 from palpate_sim.keyed import combine, keys_of, uniform
-from palpate_sim.library import PartLibrary
+from palpate_sim.library import PartLibrary, Progress
 from palpate_sim.objects import CONDITIONS, FORMULATIONS, PartBatch, draw_formulations, draw_parts
 from palpate_sim.part_geometry import GEOMETRIES_PER_CLASS, GEOMETRY_LIMIT
 from palpate_sim.part_tables import NAMES as ALL_NAMES
@@ -65,8 +64,6 @@ _BANDS = np.array([
 ])  # fmt: skip
 """(kind, number, low and high) of numbers 2 to 5 of an action: look, tap, press, slide, hot and warm pad, grasp, wipe,
 scratch."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def generate_batched(
 
 def _chunk(first: int, count: int, seed: int, library: PartLibrary, draw: Draw) -> PerceptionData:
     keys = keys_of(seed, np.arange(first, first + count))
-    cell = _cell(first, count, seed, library, draw)
+    cell = cell_of(first, count, seed, library, draw)
     kinds = _kinds(keys)
     results, views = [cell.overview], [cell.view.astype(np.float16)]
     for number in range(PROBES - 1):
@@ -166,16 +163,24 @@ def _unheard_of(parts: PartBatch) -> NDArray[np.bool_]:
     return np.asarray(far)
 
 
-def _cell(first: int, count: int, seed: int, library: PartLibrary, draw: Draw) -> BatchedCell:
-    """A cell with the parts laid in."""
+def cell_of(first: int, count: int, seed: int, library: PartLibrary | None, draw: Draw) -> BatchedCell:
+    """A cell with the parts `first` to `first + count - 1` of a draw laid in; `draw.first` does not count here.
+
+    Args:
+        first: number of the first part.
+        count: number of parts.
+        seed: of everything.
+        library: None: the cached one.
+        draw: which parts.
+    """
     config = BatchConfig(
         condition=draw.condition, mix=draw.mix, lots=draw.lots, ambient_c=AMBIENT_C, first_cell=first,
         inductive=draw.inductive,
     )  # fmt: skip
-    cell = BatchedCell(count, seed, config, library)
     if draw.outlines is None and draw.shift_nm is None and not draw.formulations:
-        return cell
-    keys = cell.key.copy()
+        return BatchedCell(count, seed, config, library)
+    numbers = np.arange(first, first + count)
+    keys = combine(keys_of(seed, numbers), np.zeros_like(numbers))  # of the cell's first parts
     outlines = np.arange(GEOMETRIES_PER_CLASS) if draw.outlines is None else np.asarray(draw.outlines)
     geometry = outlines[(uniform(keys, "outline") * len(outlines)).astype(np.int64)]
     given: dict[str, Any] = {
@@ -192,10 +197,7 @@ def _cell(first: int, count: int, seed: int, library: PartLibrary, draw: Draw) -
     devices = config.draw_devices(keys)
     if draw.shift_nm is not None:
         devices = devices.replace(wavelength_shift_nm=np.full(count, draw.shift_nm))
-    # The cell's first parts only gave their keys.
-    cell.episode[:] -= 1
-    cell.overview = cell.reset(parts=parts, devices=devices)
-    return cell
+    return BatchedCell(count, seed, config, library, parts, devices)
 
 
 def _kinds(keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -251,7 +253,7 @@ def _data(cell: BatchedCell, results: list[ProbeResult], seed: int, draw: Draw) 
 
 
 def _with_surfaces(data: PerceptionData, views: NDArray[np.float16]) -> PerceptionData:
-    """Keeps the (n, P, 8, 8, C) maps of looks that saw the part, in as few slots as the part with most needs."""
+    """Keeps the (n, P, 8, 8, C) maps of looks that saw the part, in LOOKS slots."""
     seen = (data.primitive == int(Primitive.LOOK)) & (data.reliability[Modality.VISUAL] > 0.0)
     slot = np.where(seen, np.cumsum(seen, axis=1) - 1, -1)
     surface = np.zeros((len(data), LOOKS, *views.shape[2:]), np.float16)

@@ -9,14 +9,9 @@ made by several processes and kept in a folder, so that an interrupted run goes 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import zlib
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,19 +25,19 @@ from palpate_agents.errors import ConfigError
 from palpate_agents.observation import CameraGeometry, ProbeWindows
 from palpate_agents.segmentation import MAX_HEIGHT_M, project, region_around, segment
 from palpate_sim.batch.cell import BatchedCell
-from palpate_sim.library import PartLibrary
+from palpate_sim.files import replacing
+from palpate_sim.library import PartLibrary, Progress
 from palpate_sim.randomisation import randomisation_hash
 from palpate_sim.rendering import FIRST_PART, CellRenderer, part_places, resting_pose
 from palpate_sim.sensors import rgbd
-from palpate_sim.training.batched import Draw, _cell
+from palpate_sim.training.batched import Draw, cell_of
+from palpate_sim.training.pieces import all_pieces
 
 CROPS_VERSION = 1
 """Raised with every change of what a crop is."""
 CHUNK = 250
 AROUND_M = 0.1
 """`region_around` reaches so far to each side."""
-
-Progress = Callable[[int, int], None]
 
 
 class Crops(NamedTuple):
@@ -67,7 +62,7 @@ class Piece:
         made_of = {
             "seed": self.seed, "first": self.first, "count": self.count, "draw": asdict(self.draw),
             "crops_version": CROPS_VERSION, "feature_version": FEATURE_VERSION,
-            "randomisation_hash": _randomisation(),
+            "randomisation_hash": randomisation_hash(),
         }  # fmt: skip
         plain: dict[str, object] = json.loads(json.dumps(made_of))
         return plain
@@ -76,11 +71,6 @@ class Piece:
     def file(self) -> str:
         """Its name in the folder."""
         return f"crops_seed{self.seed}_part{self.draw.first + self.first:09d}_{self.count}.npz"
-
-
-@lru_cache(maxsize=1)
-def _randomisation() -> str:
-    return randomisation_hash()
 
 
 def render_crops(
@@ -104,42 +94,12 @@ def render_crops(
     """
     if count < 1 or jobs < 1:
         raise ConfigError(f"{count} parts in {jobs} processes: at least 1 of each is needed")
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     pieces = [Piece(seed, first, min(CHUNK, count - first), draw or Draw()) for first in range(0, count, CHUNK)]
     crops = Crops(np.zeros((count, SIZE, SIZE, 4), np.uint8), np.zeros(count, bool))
-    done = 0
-    for piece, made in _made(pieces, folder, library, jobs):
-        rows = slice(piece.first, piece.first + piece.count)
+    for number, made in all_pieces(pieces, folder, read_piece, _make, library, jobs, progress):
+        rows = slice(pieces[number].first, pieces[number].first + pieces[number].count)
         crops.crop[rows], crops.found[rows] = made
-        done += piece.count
-        if progress is not None:
-            progress(done, count)
     return crops
-
-
-def _made(
-    pieces: list[Piece], folder: Path | None, library: PartLibrary | None, jobs: int
-) -> Iterator[tuple[Piece, Crops]]:
-    missing = []
-    for piece in pieces:
-        known = None if folder is None else read_piece(folder / piece.file, piece)
-        if known is None:
-            missing.append(piece)
-        else:
-            yield piece, known
-    if jobs == 1 or len(missing) < 2:
-        library = library or (PartLibrary.load_or_build() if missing else None)
-        for piece in missing:
-            yield piece, _make(piece, folder, library)
-        return
-    with ProcessPoolExecutor(min(jobs, len(missing)), get_context("spawn")) as pool:
-        futures = {pool.submit(_make, piece, folder, library): piece for piece in missing}
-        try:
-            for future in as_completed(futures):
-                yield futures.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def read_piece(path: Path, piece: Piece) -> Crops | None:
@@ -149,21 +109,18 @@ def read_piece(path: Path, piece: Piece) -> Crops | None:
             if json.loads(str(file["header"])) != piece.header:
                 return None
             crops = Crops(file["crop"], file["found"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error):  # type: ignore[attr-defined]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     fits = crops.crop.shape == (piece.count, SIZE, SIZE, 4) and crops.crop.dtype == np.uint8
     return crops if fits and crops.found.shape == (piece.count,) and crops.found.dtype == bool else None
 
 
-def _make(piece: Piece, folder: Path | None, library: PartLibrary | None = None) -> Crops:
-    cell = _cell(
-        piece.draw.first + piece.first, piece.count, piece.seed, library or PartLibrary.load_or_build(), piece.draw
-    )
-    crops = overview_crops(cell, [piece.seed, 7, piece.draw.first + piece.first])
-    if folder is not None:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".crops-", suffix=".npz", delete=False) as scratch:
-            np.savez_compressed(scratch, header=np.array(json.dumps(piece.header)), **crops._asdict())
-        os.replace(scratch.name, folder / piece.file)
+def _make(piece: Piece, path: Path | None, library: PartLibrary | None) -> Crops:
+    first = piece.draw.first + piece.first
+    crops = overview_crops(cell_of(first, piece.count, piece.seed, library, piece.draw), [piece.seed, 7, first])
+    if path is not None:
+        with replacing(path) as file:
+            np.savez_compressed(file, header=np.array(json.dumps(piece.header)), **crops._asdict())
     return crops
 
 

@@ -131,7 +131,7 @@ def train_network(
 
 def train_in_stages(
     config: FusionConfig, batch: TokenBatch, truth: Targets, train: Tensor, validation: Tensor,
-    settings: PerceptionTraining, progress: Progress | None = None, start: dict[str, Tensor] | None = None,
+    settings: PerceptionTraining, progress: Progress | None = None,
 ) -> tuple[MultimodalFusionNetwork, list[dict[str, float]]]:  # fmt: skip
     """Trains on known parts and a few novel ones, then shortly on half of the known and all of the novel.
 
@@ -145,14 +145,10 @@ def train_in_stages(
         validation: indices of others.
         settings: hyper-parameters.
         progress: called after every epoch.
-        start: weights after the first stage, which is then left out.
     """
     known, novel = train[truth.known[train]], train[~truth.known[train]]
-    history: list[dict[str, float]] = []
-    if start is None:
-        first = torch.cat([known, novel[: round(settings.novelty_first * len(novel))]])
-        network, history = train_network(config, batch, truth, first, validation, settings, progress)
-        start = network.state_dict()
+    first = torch.cat([known, novel[: round(settings.novelty_first * len(novel))]])
+    network, history = train_network(config, batch, truth, first, validation, settings, progress)
     if not len(novel) or not settings.novelty_epochs:
         return network, history
     second = replace(
@@ -160,7 +156,7 @@ def train_in_stages(
         novelty_loss=settings.novelty_weight,
     )  # fmt: skip
     mixed = torch.cat([known[::2], novel])
-    network, more = train_network(config, batch, truth, mixed, validation, second, progress, start=start)
+    network, more = train_network(config, batch, truth, mixed, validation, second, progress, start=network.state_dict())
     return network, history + more
 
 
@@ -183,7 +179,7 @@ def train_to(
     card: dict[str, Any] = {
         "command": command or f"palpate train perception --parts {len(data)} --seed {settings.seed}",
         "parts": len(data), "training_parts": len(train), "crops": len(data.crop), "data": data.origin,
-        "settings": asdict(settings), "epochs": len(trained.history), "history": rounded(trained.history),
+        "settings": asdict(settings), "epochs": len(trained.history), "history": _rounded(trained.history),
         "wall_s": round(wall, 1), "torch": torch.__version__,
     }  # fmt: skip
     save_model(trained.network, folder, name, card, half_precision=True)
@@ -196,7 +192,7 @@ def train_to(
     return card
 
 
-def rounded(history: list[dict[str, float]]) -> list[dict[str, float]]:
+def _rounded(history: list[dict[str, float]]) -> list[dict[str, float]]:
     """History with four digits."""
     return [{k: round(v, 4) for k, v in row.items()} for row in history]
 

@@ -22,6 +22,7 @@ from palpate_agents.encoders.surface_map import CELLS, CHANNELS
 from palpate_agents.errors import DataError
 from palpate_agents.fusion_config import CONDITIONS
 from palpate_agents.observation import Modality
+from palpate_sim.files import replacing
 
 LAYOUT_VERSION = 3
 _NOTHING: NDArray = np.zeros(0)
@@ -95,7 +96,7 @@ class PerceptionData:
         )  # fmt: skip
 
     def save(self, path: Path | str) -> None:
-        """Writes one `.npz`; not compressed, which would take longer than making the data again."""
+        """Writes one `.npz`, whole or not at all; uncompressed: compressing takes longer than making the data again."""
         header = {
             "layout_version": LAYOUT_VERSION,
             "feature_version": FEATURE_VERSION,
@@ -108,7 +109,7 @@ class PerceptionData:
         for m in Modality:
             arrays[f"values_{m.value}"] = self.values[m]
             arrays[f"reliability_{m.value}"] = self.reliability[m]
-        with Path(path).open("wb") as file:
+        with replacing(Path(path)) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
+from palpate_agents.benchmarks.spectra import expected_calibration_error
 from palpate_agents.fusion import FusionOutput, MultimodalFusionNetwork, TokenBatch
 from palpate_sim.training.learner import Targets
 
 TWINS = (("brass", "Cu"), ("mild-steel", "SS304"), ("AlSi-cast", "Al6061"))
 """Pairs that no sensor of the cell can tell for sure (PHYSICS.md); merged in the 26-class figure."""
-CALIBRATION_BINS = 15
 BOOTSTRAPS = 1000
 
 
@@ -38,14 +38,6 @@ def bootstrap(correct: NDArray[np.bool_] | NDArray[np.floating], seed: int = 0) 
     means = [correct[rng.integers(0, len(correct), len(correct))].mean() for _ in range(BOOTSTRAPS)]
     low, high = np.percentile(means, [2.5, 97.5])
     return {"value": _short(correct.mean()), "low": _short(low), "high": _short(high), "n": len(correct)}
-
-
-def expected_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> float:
-    """Top-1 ECE with 15 bins of equal mass."""
-    order = np.argsort(confidence, kind="stable")
-    bins = np.array_split(order, CALIBRATION_BINS)
-    gaps = [len(b) * abs(confidence[b].mean() - correct[b].mean()) for b in bins if len(b)]
-    return float(sum(gaps) / len(order))
 
 
 def figures(

@@ -7,12 +7,8 @@ formulations, from which a network learns what is none of its labels.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +16,17 @@ from numpy.typing import NDArray
 
 from palpate_agents.encoders.features import FEATURE_VERSION
 from palpate_agents.errors import ConfigError, DataError
-from palpate_sim.library import PartLibrary
+from palpate_sim.library import PartLibrary, Progress
 from palpate_sim.randomisation import randomisation_hash
 from palpate_sim.training.batched import BATCHED_VERSION, Draw, generate_batched
 from palpate_sim.training.perception_data import PerceptionData
+from palpate_sim.training.pieces import all_pieces
 
 SHARD_PARTS = 2500
 AGED_SHARE, NOVEL_SHARE = 0.06, 0.6
 """Of the known parts, beside them."""
 KIND_STRIDE = 100_000_000
 """Numbers of parts of different kinds are this far apart."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -44,11 +39,13 @@ class Shard:
 
     @property
     def header(self) -> dict[str, object]:
-        """What a stored shard must have been made of."""
-        return {
+        """What a stored shard must have been made of, as JSON values."""
+        made_of = {
             "seed": self.seed, "count": self.count, "draw": asdict(self.draw), "generator_version": BATCHED_VERSION,
             "feature_version": FEATURE_VERSION, "randomisation_hash": randomisation_hash(),
         }  # fmt: skip
+        plain: dict[str, object] = json.loads(json.dumps(made_of))
+        return plain
 
     @property
     def file(self) -> str:
@@ -96,7 +93,7 @@ def generate_training_data(
     Args:
         parts: number of known parts.
         seed: of everything.
-        library: geometry; other processes read it from the cache.
+        library: geometry.
         draw: devices, lots and outlines.
         folder: where shards are kept; None: nowhere.
         jobs: processes.
@@ -110,50 +107,25 @@ def generate_training_data(
     if jobs < 1:
         raise ConfigError(f"{jobs} processes: at least 1 is needed")
     shards = shards_of(parts, seed, draw, novel)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    total, done = sum(shard.count for shard in shards), 0
     found: dict[int, PerceptionData] = {}
-    for number, data in _made(shards, library, folder, jobs):
+    for number, data in all_pieces(shards, folder, _read, _make, library, jobs, progress):
         found[number] = data if keep is None else data.rows(keep(data))
-        done += shards[number].count
-        if progress is not None:
-            progress(done, total)
     return PerceptionData.concatenate([found.pop(number) for number in range(len(shards)) if len(found[number])])
 
 
-def _made(
-    shards: list[Shard], library: PartLibrary, folder: Path | None, jobs: int
-) -> Iterator[tuple[int, PerceptionData]]:
-    if jobs == 1:
-        for number, shard in enumerate(shards):
-            yield number, _shard(shard, folder, library)
-        return
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        numbers = {pool.submit(_shard, shard, folder): number for number, shard in enumerate(shards)}
-        try:
-            for future in as_completed(numbers):
-                yield numbers.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+def _read(path: Path, shard: Shard) -> PerceptionData | None:
+    try:
+        data = PerceptionData.load(path)
+    except DataError:
+        return None  # not there, damaged, or of another version
+    return data if data.origin.get("shard") == shard.header else None
 
 
-def _shard(shard: Shard, folder: Path | None, library: PartLibrary | None = None) -> PerceptionData:
-    path = None if folder is None else folder / shard.file
-    if path is not None and path.is_file():
-        try:
-            data = PerceptionData.load(path)
-        except DataError:
-            data = None  # damaged, or of another version: made again
-        if data is not None and data.origin.get("shard") == json.loads(json.dumps(shard.header)):
-            return data
-    data = generate_batched(shard.count, shard.seed, library or PartLibrary.load_or_build(), shard.draw)
-    data = replace(data, origin=data.origin | {"shard": json.loads(json.dumps(shard.header))})
+def _make(shard: Shard, path: Path | None, library: PartLibrary | None) -> PerceptionData:
+    data = generate_batched(shard.count, shard.seed, library, shard.draw)
+    data = replace(data, origin=data.origin | {"shard": shard.header})
     if path is not None:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".shard-", suffix=".npz", delete=False) as scratch:
-            pass
-        data.save(scratch.name)
-        os.replace(scratch.name, path)
+        data.save(path)
     return data
 
 

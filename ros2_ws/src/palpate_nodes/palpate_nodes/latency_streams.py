@@ -30,6 +30,7 @@ from palpate_nodes.device_node import DeviceNode
 from palpate_nodes.devices.cell import CellDevice, ForceTorqueDevice
 from palpate_nodes.force_torque_node import ForceTorqueNode
 from palpate_nodes.launching.packages import launch_file
+from palpate_nodes.launching.plan import make_plan
 from palpate_nodes.launching.reaper import remove_dead_segments, used_ports
 from palpate_nodes.node_base import PalpateNode, run
 from palpate_nodes.params import Param
@@ -185,7 +186,8 @@ def measure_streams(seconds: float, *, core: int | None = None) -> dict[str, NDA
     """
     with tempfile.TemporaryDirectory() as scratch:
         files = {role: Path(scratch, f"{role}.npz") for role in ("listen", "publish")}
-        environment = {**os.environ, **_middleware(), "ROS_DOMAIN_ID": str(1 + os.getpid() % MAX_DOMAIN)}
+        launched = make_plan(launch_file("sim"), {}).processes[0].environment  # with its settings of the middleware
+        environment = {**launched, "ROS_DOMAIN_ID": str(1 + os.getpid() % MAX_DOMAIN)}
         children: dict[str, subprocess.Popen[bytes]] = {}
         ports: set[str] = set()
         try:
@@ -203,17 +205,6 @@ def measure_streams(seconds: float, *, core: int | None = None) -> dict[str, NDA
                 _end(child)
             remove_dead_segments(ports)
         return _joined(_read(files["publish"]), _read(files["listen"]))
-
-
-def _middleware() -> dict[str, str]:
-    """What the launch files set, where the user has not."""
-    profile = launch_file("sim").parent.parent / "config" / "fastdds.xml"
-    usual = {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(profile),
-    }
-    return {name: os.environ.get(name, value) for name, value in usual.items()}
 
 
 def _wait(child: subprocess.Popen[bytes], timeout_s: float, ports: set[str], file: Path) -> None:

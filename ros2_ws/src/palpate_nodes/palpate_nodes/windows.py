@@ -136,7 +136,8 @@ class WindowCutter:
         windows = ProbeWindows()
         self._pictures(windows, start, end)
         self._thermal(windows, start, end, origin)
-        self._wrench_and_joints(windows, start, end, origin)
+        self._wrench(windows, start, end, origin)
+        self._joints(windows, start, end, origin)
         bursts = self.streams[topics.TIP_BURST.name].between(start, end)
         if bursts:
             windows.burst = convert.burst_of(bursts[-1][1])
@@ -174,7 +175,7 @@ class WindowCutter:
         pose = self._pose(frames[-1][1].header.frame_id, Frame.THERMAL_CAMERA)
         windows.thermal_camera = convert.geometry(info[1], pose)
 
-    def _wrench_and_joints(self, windows: ProbeWindows, start: int, end: int, origin: int) -> None:
+    def _wrench(self, windows: ProbeWindows, start: int, end: int, origin: int) -> None:
         stream = self.streams[topics.WRENCH.name]
         found = stream.columns(start, end, WRENCH_FIELDS)
         if found is not None:
@@ -183,7 +184,6 @@ class WindowCutter:
         elif wrenches := stream.between(start, end):
             windows.wrench_times_s = _seconds([stamp for stamp, _ in wrenches], origin)
             windows.wrench = np.array([convert.wrench_values(message) for _, message in wrenches])
-        self._joints(windows, start, end, origin)
 
     def _joints(self, windows: ProbeWindows, start: int, end: int, origin: int) -> None:
         stream, names = self.streams[topics.JOINT_STATES.name], self._tip.names

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from palpate_nodes.commands import bench_identify, bench_process, bench_thermal
-from palpate_nodes.commands.bench_latency import LATENCY_HELP, latency
-from palpate_nodes.commands.bench_spectra import SPECTRA_HELP, spectra
+from palpate_nodes.commands import bench_identify, bench_latency, bench_process, bench_spectra, bench_thermal
+from palpate_nodes.commands.bench_options import JsonOption, SeedOption, SeedsOption, used_seeds
 
 _RECORD_HELP = "Speed of the recorder's writer (pictures, small messages, with fsync), of reading and of recovery."
 
@@ -36,8 +35,6 @@ The other metrics compare probes in the full cell, with pictures and 1 kHz strea
 
 Example:  palpate bench agreement --json benchmarks/results/agreement.json
 """
-
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)]
 
 
 def record(
@@ -67,8 +64,8 @@ def record(
 
 def modalities(
     parts: Annotated[int, typer.Option(min=600, help="Training parts per seed.")] = 12_000,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Shifts every seed.")] = 0,
+    seeds: SeedsOption = 5,
+    seed: SeedOption = 0,
     quick: Annotated[bool, typer.Option(help="One seed, 3,000 training parts, 300 new ones per condition.")] = False,
     json_file: JsonOption = None,
 ) -> None:
@@ -79,7 +76,7 @@ def modalities(
 
     console = Console(highlight=False)
     library = part_library(console)
-    used = [seed + i for i in range(1 if quick else seeds)]
+    used = used_seeds(seed, seeds, quick)
     each = 300 if quick else 1_500
     with console.status("probing parts, training classifiers"):
         result = bench_modalities(library, used, 3_000 if quick else parts, each, progress=console.print)
@@ -137,11 +134,11 @@ def agreement(
 def register(app: typer.Typer) -> None:
     """Add `bench` to the `palpate` application."""
     bench = typer.Typer(help="Benchmarks; each prints a table and can write a result file.", no_args_is_help=True)
-    bench.command("spectra", help=SPECTRA_HELP)(spectra)
+    bench.command("spectra", help=bench_spectra.HELP)(bench_spectra.spectra)
     bench.command("identify", help=bench_identify.HELP)(bench_identify.identify)
     bench.command("thermal", help=bench_thermal.HELP)(bench_thermal.thermal)
     bench.command("process", help=bench_process.HELP)(bench_process.process)
-    bench.command("latency", help=LATENCY_HELP)(latency)
+    bench.command("latency", help=bench_latency.HELP)(bench_latency.latency)
     bench.command("modalities", help=_MODALITIES_HELP)(modalities)
     bench.command("agreement", help=_AGREEMENT_HELP)(agreement)
     bench.command("record", help=_RECORD_HELP)(record)

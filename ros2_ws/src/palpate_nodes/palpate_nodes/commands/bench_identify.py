@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from palpate_agents.errors import ConfigError, DataError
+from palpate_nodes.commands.bench_options import JsonOption, used_seeds
 
 HELP = """How often the belief is right on new simulated parts, per condition and set of sensors, beside its rivals.
 
@@ -48,9 +49,7 @@ def identify(
         Path | None,
         typer.Option("--from", help="Result file to show and draw; nothing is trained.", show_default=False),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)
-    ] = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Accuracy of the belief."""
     from palpate_nodes.benchmarking import finish
@@ -58,7 +57,7 @@ def identify(
 
     console = Console(highlight=False)
     if source is None:
-        used = [seed + i for i in range(1 if quick else seeds)]
+        used = used_seeds(seed, seeds, quick)
         sizes = QUICK if quick else {"parts": parts, "test_parts": test_parts, "epochs": epochs}
         result = _measured(used, sizes, data, jobs, None if quick or not model else model, console)
     elif json_file is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-LATENCY_HELP = """How long it takes from a probe's data to a new belief on one core, and from sensor to subscriber.
+from palpate_nodes.commands.bench_options import JsonOption
+
+HELP = """How long it takes from a probe's data to a new belief on one core, and from sensor to subscriber.
 
 Parts are probed in the simulated full cell (12 s each), their windows played through the agent again and again, beside
 a plain perceptron. Then two processes exchange a wrench at 1 kHz and pictures. Nothing else should run: look at
@@ -23,9 +24,7 @@ def latency(
     parts: Annotated[int, typer.Option(min=2, max=200, help="Parts to probe, 12 s each.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Of parts, devices and noise.")] = 0,
     quick: Annotated[bool, typer.Option(help="Two parts and few calls, a minute and a half.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)
-    ] = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Latency of the belief and of the streams."""
     import os

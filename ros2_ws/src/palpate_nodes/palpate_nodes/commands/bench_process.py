@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from palpate_nodes.commands.bench_options import JsonOption, OneSeedOption, SeedOption, SeedsOption, used_seeds
+
 HELP = """Classes of a measured table in nested five-fold cross-validation, beside random forests and other classics.
 
 Our stack mixes a network over the tabular encoder with two kinds of trees; its weights are chosen in inner folds of the
@@ -19,12 +21,10 @@ Example:  palpate bench process --data injection_moulding_road_lens --json bench
 
 def process(
     data: Annotated[Path, typer.Option(help="Folder of a measured table.", show_default=False)],
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds of folds and training.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Shifts every seed.")] = 0,
-    quick: Annotated[bool, typer.Option(help="One seed.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)
-    ] = None,
+    seeds: SeedsOption = 5,
+    seed: SeedOption = 0,
+    quick: OneSeedOption = False,
+    json_file: JsonOption = None,
 ) -> None:
     """Nested accuracy on a table."""
     from palpate_agents.benchmarks.process import bench_process
@@ -36,7 +36,7 @@ def process(
     dataset = open_dataset(data)
     if not isinstance(dataset, TableDataset):
         raise DataError(f"{data} holds no table (table.csv)")
-    used = [seed + i for i in range(1 if quick else seeds)]
+    used = used_seeds(seed, seeds, quick)
     with console.status("training models per fold and seed"):
         result = bench_process(dataset, used, progress=console.print)
     finish(result, quick=quick, json_file=json_file, console=console)

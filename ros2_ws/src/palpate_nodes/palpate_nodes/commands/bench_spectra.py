@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-SPECTRA_HELP = """Measured spectra, whole objects held out: identification, or regression where the set has targets.
+from palpate_nodes.commands.bench_options import JsonOption, OneSeedOption, SeedOption, SeedsOption, used_seeds
+
+HELP = """Measured spectra, whole objects held out: identification, or regression where the set has targets.
 
 Without targets: leave-item-out accuracy, beside SVM, random forest and 1-NN in one run. With `target_*` columns: RMSE
 by nested 5 x 5 cross-validation over objects, beside PLSR, PCR and LASSO on the same folds; --target label asks for
@@ -20,7 +22,6 @@ Example:  palpate bench spectra --data nist_polyolefin_nir --target density_g_cm
 """
 
 LABEL = "label"
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result file.", show_default=False)]
 
 
 def spectra(
@@ -29,18 +30,18 @@ def spectra(
         list[str] | None,
         typer.Option(help="Column target_NAME to predict, or 'label'; may be repeated; all targets by default."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Shifts every seed.")] = 0,
-    quick: Annotated[bool, typer.Option(help="One seed.")] = False,
+    seeds: SeedsOption = 5,
+    seed: SeedOption = 0,
+    quick: OneSeedOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Leave-item-out accuracy, or RMSE of the targets."""
-    from palpate_agents.data import SpectraDataset, open_dataset, open_spectra
+    from palpate_agents.data import SpectraDataset, open_dataset
     from palpate_agents.errors import ConfigError, DataError
     from palpate_nodes.benchmarking import finish
 
     console = Console(highlight=False)
-    used = [seed + i for i in range(1 if quick else seeds)]
+    used = used_seeds(seed, seeds, quick)
     wanted = target or []
     if LABEL in wanted and len(wanted) > 1:
         raise ConfigError(f"--target {LABEL} asks for identification and cannot be joined with other targets")
@@ -51,7 +52,7 @@ def spectra(
         from palpate_agents.benchmarks.spectra import bench_spectra
 
         with console.status("training a model per item and seed"):
-            result = bench_spectra(open_spectra(data), used, progress=console.print)
+            result = bench_spectra(dataset, used, progress=console.print)
     else:
         from palpate_agents.benchmarks.spectra_regression import bench_regression
 

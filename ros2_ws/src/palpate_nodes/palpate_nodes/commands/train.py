@@ -49,6 +49,9 @@ def perception(
 
     console = Console(highlight=False)
     torch.set_num_threads(threads)
+    options: dict[str, str] = {}
+    if backbone is not None:  # before parts are probed: a folder that does not fit must not be found out afterwards
+        options = {"backbone": str(backbone), "backbone_fingerprint": PretrainedBackbone(backbone).fingerprint}
     library = part_library(console)
     crops = min(crops, parts)
     draw = Draw(inductive=True)  # it changes nothing else
@@ -74,10 +77,8 @@ def perception(
     modalities = (*SENSES, "inductive") if inductive else SENSES
     if inductive:
         command += " --inductive"
-    options: dict[str, str] = {}
     if backbone is not None:
         command += f" --backbone {backbone.name}"
-        options = {"backbone": str(backbone), "backbone_fingerprint": PretrainedBackbone(backbone).fingerprint}
     card = train_to(out, simulated, settings, out.name, show, command, modalities, options)
     for name, figure in card["figures"].items():
         if isinstance(figure, dict) and "value" in figure:

@@ -175,10 +175,6 @@ def _name(kind: Any, value: int) -> str:
         return f"{kind.__name__} {value}"
 
 
-def _distribution(message: Any) -> dict[str, float]:
-    return {label: float(p) for label, p in zip(message.labels, message.probabilities, strict=False)}
-
-
 def _pairs(message: Any, names: str, values: str) -> dict[str, float]:
     """Name -> value; empty in a recording from before there were such fields."""
     return {
@@ -197,7 +193,7 @@ def _add_conclusions(parts: dict[str, PartRecord], found: dict[str, list[Any]]) 
         if message.part_id in parts:
             beliefs = parts[message.part_id].beliefs
             beliefs[:] = [belief for belief in beliefs if belief.probes != message.probes]
-            beliefs.append(BeliefRecord(int(message.probes), _distribution(message)))
+            beliefs.append(BeliefRecord(int(message.probes), _pairs(message, "labels", "probabilities")))
     for message in found[SIGNATURE]:
         properties = zip(message.property_names, message.property_values, message.property_std, strict=False)
         parts[message.part_id].signature = signature = SignatureRecord(
@@ -205,7 +201,7 @@ def _add_conclusions(parts: dict[str, PartRecord], found: dict[str, list[Any]]) 
             abstained=bool(message.abstained),
             reason=message.reason,
             confidence=float(message.confidence),
-            probabilities=_distribution(message),
+            probabilities=_pairs(message, "labels", "probabilities"),
             properties=tuple((name, float(value), float(std)) for name, value, std in properties),
             label_set=message.label_set,
             model_name=message.model_name,

@@ -148,18 +148,21 @@ def _counts(bins: np.ndarray) -> str:
 def _bin_counts(axes: Axes, bins: np.ndarray) -> list[str]:
     """A mark under each bin, and how many parts are in it, or in those that lie too close to be told apart."""
     floor = axes.height - axes.bottom
-    places = [(axes.x(sure), int(count)) for sure, _, count in bins]
-    marks = [f'<path class="line c0 thin" d="M{x:.1f} {floor:.1f}v-7"/>' for x, _ in places]
-    groups: list[list[tuple[float, int]]] = []
-    for x, count in places:
-        if groups and x - groups[-1][-1][0] < 26.0:
-            groups[-1].append((x, count))
-        else:
-            groups.append([(x, count)])
-    for group in groups:
-        middle, total = 0.5 * (group[0][0] + group[-1][0]), sum(count for _, count in group)
-        marks.append(text(middle, floor + 33, f"{total:,}", "tick", "middle"))
+    marks = [f'<path class="line c0 thin" d="M{axes.x(sure):.1f} {floor:.1f}v-7"/>' for sure in bins[:, 0]]
+    groups: list[tuple[float, float, int]] = []  # px of the first and of the last bin, parts
+    for sure, _, count in bins:
+        group = axes.x(sure), axes.x(sure), int(count)
+        while groups and _room(groups[-1], group) < 6.0:
+            before = groups.pop()
+            group = before[0], group[1], before[2] + group[2]
+        groups.append(group)
+    marks += [text(0.5 * (first + last), floor + 33, f"{n:,}", "tick", "middle") for first, last, n in groups]
     return [*marks, text(MARGIN, floor + 33, "parts", "label")]
+
+
+def _room(left: tuple[float, float, int], right: tuple[float, float, int]) -> float:
+    """Px between the counts of two groups; a digit is about 7 px wide."""
+    return 0.5 * (right[0] + right[1] - left[0] - left[1]) - 3.5 * (len(f"{left[2]:,}") + len(f"{right[2]:,}"))
 
 
 def probes_figure(result: Result) -> str:
