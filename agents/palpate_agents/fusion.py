@@ -18,7 +18,7 @@ from torch.nn import functional
 from palpate_agents.encoders.features import feature_names
 from palpate_agents.fusion_config import CONDITIONS, FEATURE_DIMS, PROPERTIES, FusionConfig, default_experts
 from palpate_agents.observation import Modality
-from palpate_agents.pooling import TOKEN_LIMIT, ModalityPool, moments
+from palpate_agents.pooling import TOKEN_LIMIT, Looked, ModalityPool, moments
 from palpate_agents.tokens import Pictures, TokenBatch
 
 __all__ = [
@@ -120,12 +120,25 @@ class MultimodalFusionNetwork(nn.Module):
 
     def read(self, batch: TokenBatch) -> dict[str, Tensor]:
         """What the experts read of each modality, (B, D): its encoded features, summed up if wide, and presence."""
+        return self.read_looked(self.look_up(batch))
+
+    def look_up(self, batch: TokenBatch) -> dict[str, Looked]:
+        """Every probe encoded, each for itself: what `FusionMemory` keeps."""
+        return {m: self._pool(m).look_up(batch) for m in self.config.modalities}
+
+    def read_looked(self, looked: dict[str, Looked]) -> dict[str, Tensor]:
+        """`read`, of probes that are encoded already."""
         read: dict[str, Tensor] = {}
         for m in self.config.modalities:
-            features, presence = self.pools[m](batch)
+            features, presence = self._pool(m).pool(looked[m])
             summary = self.summaries[m](features) if m in self.summaries else features
             read[m] = torch.cat([summary, presence], dim=1)
         return read
+
+    def _pool(self, modality: str) -> ModalityPool:
+        pool = self.pools[modality]
+        assert isinstance(pool, ModalityPool)
+        return pool
 
     def forward(self, batch: TokenBatch) -> FusionOutput:
         """Belief, properties, condition, novelty and state of every part of the batch."""
@@ -180,13 +193,15 @@ class MultimodalFusionNetwork(nn.Module):
     @torch.no_grad()
     def set_normalisation(self, batch: TokenBatch, targets: Tensor | None = None) -> None:
         """Takes feature centres and spreads from training parts, and those of (N, K) property targets (NaN allowed)."""
-        for pool in self.pools.values():
-            assert isinstance(pool, ModalityPool)
-            pool.set_normalisation(batch)
+        for m in self.config.modalities:
+            self._pool(m).set_normalisation(batch)
         if targets is not None and len(self.config.properties):
             mean, std = moments(targets)
+            rest = torch.where(torch.isfinite(targets), targets - mean, 0.0).square().sum(dim=0)
+            rms = (rest / torch.isfinite(targets).sum(dim=0).clamp_min(1)).sqrt()
             self.property_mean.copy_(mean)
-            self.property_std.copy_(std)
+            # The share of a blend is 0 in most parts: its middle two thirds have no spread at all.
+            self.property_std.copy_(torch.maximum(std, 0.5 * rms))
 
 
 def _told(facts: Tensor | None, size: int) -> Tensor:

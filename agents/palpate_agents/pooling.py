@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,19 @@ CLIP = 5.0
 """Normalised features beyond this many standard deviations say no more than "far out"."""
 TOKEN_LIMIT = 256
 """A token is at most this wide; a modality with wider features reads it with more queries."""
+
+
+class Looked(NamedTuple):
+    """Tokens of one modality of B parts as its queries see them.
+
+    Attributes:
+        values: (B, P, D) what a token gives; scores: (B, P, Q) how much each query wants it.
+        reliability: (B, P) 0..1; a token of reliability 0 does not exist.
+    """
+
+    values: Tensor
+    scores: Tensor
+    reliability: Tensor
 
 
 class ModalityPool(nn.Module):
@@ -62,21 +77,31 @@ class ModalityPool(nn.Module):
 
     def forward(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         """See the class; garbage in tokens of reliability 0 changes nothing."""
+        return self.pool(self.look_up(batch))
+
+    def look_up(self, batch: TokenBatch) -> Looked:
+        """What the queries need of each token; a token's is the same whatever comes before or after it."""
         reliability = torch.nan_to_num(batch.reliability[self.modality], nan=0.0).clamp(0.0, 1.0)
         usable = reliability > 0
         tokens = reliability.new_zeros((*reliability.shape, self.token_dim))
         if bool(usable.any()):
             tokens[usable] = self._encode(batch, usable).to(tokens.dtype)
-        score = self.score(tokens) + torch.log(reliability.clamp_min(1e-6))[..., None]
-        score = score.masked_fill(~usable[..., None], float("-inf"))
+        return Looked(self.value(tokens), self.score(tokens), reliability)
+
+    def pool(self, looked: Looked) -> tuple[Tensor, Tensor]:
+        """(B, dim) encoded features and (B, 2) presence, of any number of tokens."""
+        values, score, reliability = looked
+        score = score + torch.log(reliability.clamp_min(1e-6))[..., None]
+        score = score.masked_fill((reliability <= 0)[..., None], float("-inf"))
         null = self.null_score.expand(len(score), 1, -1)
         weight = torch.softmax(torch.cat([score, null], dim=1), dim=1)  # (B, P + 1, Q)
-        vectors = torch.cat([self.value(tokens), self.null.expand(len(score), 1, -1)], dim=1)
+        nothing = self.value(self.null)
         if self.split:
-            heads = vectors.unflatten(-1, (self.queries, self.token_dim // self.queries))
-            pooled = (weight[..., None] * heads).sum(dim=1).flatten(1)
+            heads = values.unflatten(-1, (self.queries, self.token_dim // self.queries))
+            pooled = (weight[:, :-1, :, None] * heads).sum(dim=1)
+            pooled = (pooled + weight[:, -1, :, None] * nothing.view(self.queries, -1)).flatten(1)
         else:
-            pooled = (weight.transpose(1, 2) @ vectors).flatten(1)
+            pooled = (weight[:, :-1].transpose(1, 2) @ values + weight[:, -1, :, None] * nothing).flatten(1)
         presence = torch.stack([reliability.amax(dim=1), torch.log1p(reliability.sum(dim=1))], dim=1)
         return pooled, presence
 

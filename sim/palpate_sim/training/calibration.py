@@ -32,19 +32,23 @@ def calibrate(network: MultimodalFusionNetwork, batch: TokenBatch, truth: Target
     losses = [float(functional.nll_loss(functional.log_softmax(logs / t.exp(), dim=1), label)) for t in grid]
     network.log_temperature.fill_(float(grid[int(np.argmin(losses))]))
     if len(network.config.properties):
-        _scale_spreads(network, (truth.properties - out.property_mean)[known] / out.property_std[known])
+        errors = (truth.properties - out.property_mean) / out.property_std
+        _scale_spreads(network, errors[known], truth.properties[known])
     for k in range(out.condition_logit.shape[1]):
         network.condition_temperature[k] *= _temperature(out.condition_logit[:, k], truth.states[:, k])
     if network.novelty is not None:
         _novelty(network, out.novelty_logit, known)
 
 
-def _scale_spreads(network: MultimodalFusionNetwork, z: Tensor) -> None:
+def _scale_spreads(network: MultimodalFusionNetwork, z: Tensor, truth: Tensor) -> None:
     # The median is not fooled by the few parts of another material that were confused.
     for k in range(z.shape[1]):
-        found = z[torch.isfinite(z[:, k]), k]
-        if len(found):
-            network.property_scale[k] *= max(float(found.abs().median()) / 0.6745, 1e-3)
+        there = torch.isfinite(z[:, k])
+        values, counts = truth[there, k].unique(return_counts=True)
+        if len(counts) and 2 * int(counts.max()) > int(there.sum()):  # of a blend's share: not what is no blend at all
+            there &= truth[:, k] != values[counts.argmax()]
+        if bool(there.any()):
+            network.property_scale[k] *= max(float(z[there, k].abs().median()) / 0.6745, 1e-3)
 
 
 def _temperature(logit: Tensor, truth: Tensor) -> float:
