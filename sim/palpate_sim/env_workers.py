@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import multiprocessing
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from palpate_agents.errors import CellError, ConfigError, PalpateError
-from palpate_agents.probing.decoder import ACTION_SIZE, check_actions
+from palpate_agents.probing.decoder import check_actions
 from palpate_sim.batch.cell import BatchConfig, ProbeResult
 from palpate_sim.batch.checks import seeds_of, whole_number
 from palpate_sim.episodes import Belief, Episodes, EpisodeSettings, Observation
@@ -61,8 +63,31 @@ class Batch:
     ended: Ended
 
 
+class Cells(Protocol):
+    """Cells of one process, reset by themselves where an episode ends.
+
+    Attributes:
+        action_space, observation_space: of one cell.
+    """
+
+    action_space: spaces.Space[Any]
+    observation_space: spaces.Dict
+
+    def reset(self, seed: int | list[int] | None = None) -> Observation:
+        """New parts in all cells; a seed begins anew with it, or with one for each."""
+        ...
+
+    def step(self, actions: NDArray[np.floating]) -> Batch:
+        """One probe in every cell, and new parts where an episode ended."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is left open."""
+        ...
+
+
 class Local:
-    """The cells of one process, reset by themselves where an episode ends."""
+    """The cells of one process as `Episodes` has them."""
 
     def __init__(
         self, cells: int, seed: int, settings: EpisodeSettings, config: BatchConfig, belief: Belief | None,
@@ -70,7 +95,8 @@ class Local:
     ) -> None:  # fmt: skip
         """See `Episodes`."""
         self.episodes = Episodes(cells, seed, settings, config, belief, library)
-        self.action_space, self.observation_space = self.episodes.action_space, self.episodes.observation_space
+        self.action_space: spaces.Space[Any] = self.episodes.action_space
+        self.observation_space = self.episodes.observation_space
 
     def reset(self, seed: int | list[int] | None = None) -> Observation:
         """New parts in all cells.
@@ -102,44 +128,48 @@ def _numbers(probe: ProbeResult) -> NDArray[np.float64]:
 
 
 class Workers:
-    """The same interface as `Local`, with the cells in several processes."""
+    """The same interface as `Cells`, with the cells in several processes."""
 
     def __init__(
-        self, workers: int, cells: int, seed: int, settings: EpisodeSettings, config: BatchConfig,
-        belief: Belief | None, library: PartLibrary | None,
+        self, workers: int, cells: int, make: Callable[..., Cells], given: list[tuple[Any, ...]],
+        action_space: spaces.Space[Any], observation_space: spaces.Dict,
+        check: Callable[[NDArray[np.floating], int], None] = check_actions,
     ) -> None:  # fmt: skip
-        """Start the processes; `library` is the one that they get, built here if need be.
+        """Start the processes.
+
+        Args:
+            workers: number of them.
+            cells: in all.
+            make: number of cells and what is given -> the cells of a process; a function of a module.
+            given: to each worker, see `shares`.
+            action_space: of one cell.
+            observation_space: of one cell.
+            check: refuses what is no action.
 
         Raises:
-            ConfigError: more workers than cells.
             CellError: a process did not start.
         """
-        if workers > cells:
-            raise ConfigError(f"{workers} workers were asked for {cells} cells, allowed are 1 to {cells}")
-        library = library or PartLibrary.load_or_build()
         context = multiprocessing.get_context("spawn")
-        one = Episodes(1, seed, settings, config, None, library)
-        self.action_space, self.observation_space = one.action_space, one.observation_space
-        shapes = {name: (cells, *(box.shape or ())) for name, box in self.observation_space.spaces.items()}
-        shapes |= {"action": (cells, ACTION_SIZE)}
+        self.action_space, self.observation_space, self._check = action_space, observation_space, check
+        shapes = {name: (cells, *(box.shape or ())) for name, box in observation_space.spaces.items()}
+        shapes |= {"action": (cells, *(action_space.shape or ()))}
         shared = {name: context.RawArray("f", int(np.prod(shape))) for name, shape in shapes.items()}
         self.cells = cells
         self._memory = {name: _view(shared[name], shape) for name, shape in shapes.items()}
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
-        self._bounds = list(pairwise(cells * k // workers for k in range(workers + 1)))
+        self._bounds = shares(workers, cells)
         self._running = False
         for bounds in self._bounds:
             here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, shared, shapes, bounds), daemon=True)
+            process = context.Process(target=_serve, args=(there, shared, shapes, bounds, make), daemon=True)
             process.start()
             there.close()
             self._pipes.append(here)
             self._processes.append(process)
         # Through the pipe: `start` would wait for ever for a process that died before it has read so much.
-        own = [replace(config, first_cell=config.first_cell + first) for first, _ in self._bounds]
         try:
-            self._tell("make", [(seed, settings, part, belief, library) for part in own])
+            self._tell("make", given)
             self._answers()
         except BaseException:
             self.close()
@@ -169,7 +199,7 @@ class Workers:
         if self._running:
             raise CellError("a step is under way; wait for it before the next one")
         actions = np.asarray(actions)
-        check_actions(actions, self.cells)
+        self._check(actions, self.cells)
         self._memory["action"][:] = actions
         self._tell("step", [None] * len(self._pipes))
 
@@ -261,14 +291,15 @@ def _view(shared: Any, shape: tuple[int, ...]) -> Floats:
 
 
 def _serve(
-    pipe: Connection, shared: dict[str, Any], shapes: dict[str, tuple[int, ...]], bounds: tuple[int, int]
-) -> None:
+    pipe: Connection, shared: dict[str, Any], shapes: dict[str, tuple[int, ...]], bounds: tuple[int, int],
+    make: Callable[..., Cells],
+) -> None:  # fmt: skip
     """A worker."""
     first, behind = bounds
     memory = {name: _view(shared[name], shape)[first:behind] for name, shape in shapes.items()}
     try:
         _, given = pipe.recv()
-        local = Local(behind - first, *given)
+        local = make(behind - first, *given)
         pipe.send(("done", None))
         while True:
             command, argument = pipe.recv()
@@ -307,4 +338,19 @@ def make_cells(
     chosen, which = settings or EpisodeSettings(), config or BatchConfig()
     if whole_number("the number of workers", workers, 1) == 1:
         return Local(cells, seed, chosen, which, belief, library)
-    return Workers(workers, cells, seed, chosen, which, belief, library)
+    library = library or PartLibrary.load_or_build()
+    one = Episodes(1, seed, chosen, which, None, library)
+    own = [replace(which, first_cell=which.first_cell + first) for first, _ in shares(workers, cells)]
+    given: list[tuple[Any, ...]] = [(seed, chosen, part, belief, library) for part in own]
+    return Workers(workers, cells, Local, given, one.action_space, one.observation_space)
+
+
+def shares(workers: int, cells: int) -> list[tuple[int, int]]:
+    """First cell of each worker, and the one behind its last.
+
+    Raises:
+        ConfigError: more workers than cells.
+    """
+    if workers > cells:
+        raise ConfigError(f"{workers} workers were asked for {cells} cells, allowed are 1 to {cells}")
+    return list(pairwise(cells * k // workers for k in range(workers + 1)))

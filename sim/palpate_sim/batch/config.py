@@ -33,6 +33,7 @@ class BatchConfig:
         mix: `mix` or `hard`, see `objects.condition_shares`.
         lots: first lot and the one behind the last.
         geometries: first outline of each class and the one behind the last, to train and test on different ones.
+        outlines: numbers of outlines instead of that range.
         ambient_c: room temperature, or lowest and highest: then every part finds a room of its own.
         nominal_devices: without individual errors.
         features: grid of the spectrum.
@@ -53,6 +54,7 @@ class BatchConfig:
     features: FeatureConfig = DEFAULT_FEATURES
     first_cell: int = 0
     inductive: bool = False
+    outlines: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.materials is not None:
@@ -67,6 +69,10 @@ class BatchConfig:
             raise ConfigError(f"mix {self.mix!r} is unknown; known are {', '.join(CONDITION_MIX)}")
         number_range("lots", self.lots, 0, LOTS)
         number_range("geometries", self.geometries, 0, GEOMETRIES_PER_CLASS)
+        for outline in self.outlines or ():
+            whole_number("outlines", outline, 0, GEOMETRIES_PER_CLASS - 1)
+        if self.outlines is not None and not self.outlines:
+            raise ConfigError("outlines is empty; give numbers of outlines, or None for all")
         low, high = self.rooms_c
         if low > high:
             raise ConfigError(f"ambient_c is {self.ambient_c}; the lowest room is warmer than the highest")
@@ -99,7 +105,10 @@ class BatchConfig:
         """
         first, behind = self.geometries
         geometry = None
-        if (first, behind) != (0, GEOMETRIES_PER_CLASS):
+        if self.outlines is not None:
+            numbers = np.array(self.outlines)
+            geometry = numbers[(uniform(keys, "cell.geometry") * len(numbers)).astype(np.int64)]
+        elif (first, behind) != (0, GEOMETRIES_PER_CLASS):
             geometry = first + (uniform(keys, "cell.geometry") * (behind - first)).astype(np.int64)
         materials = None
         if self.materials is not None:
