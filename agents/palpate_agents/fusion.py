@@ -152,16 +152,8 @@ class MultimodalFusionNetwork(nn.Module):
             facts: (B, T) for a network that is told them.
         """
         told = [] if not self.config.told else [_told(facts, self.config.told)]
-        hidden = [
-            expert(torch.cat([*(read[m] for m in names), *told], dim=1))
-            for expert, names in zip(self.experts, self.config.experts, strict=True)
-        ]
-        expert_logs = torch.stack(
-            [functional.log_softmax(head(h), dim=1) for head, h in zip(self.heads, hidden, strict=True)], dim=1
-        )
         everything = torch.cat([*read.values(), *told], dim=1)
-        gate = functional.log_softmax(self.gate(everything), dim=1)
-        mixture = torch.logsumexp(gate[..., None] + expert_logs, dim=1)
+        hidden, expert_logs, gate, mixture = self._mixed(read, told, everything)
         state = self.state(torch.cat(hidden, dim=1))
         estimates = self.properties(state) if self.properties is not None else state.new_zeros((len(state), 0))
         mean, log_std = estimates.chunk(2, dim=1)
@@ -177,6 +169,26 @@ class MultimodalFusionNetwork(nn.Module):
             state=state,
         )
 
+    def _mixed(
+        self, read: dict[str, Tensor], told: list[Tensor], everything: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+        """Hidden units and (B, E, L) log probabilities of the experts, (B, E) log of the gate, (B, L) the mixture."""
+        hidden = [
+            expert(torch.cat([*(read[m] for m in names), *told], dim=1))
+            for expert, names in zip(self.experts, self.config.experts, strict=True)
+        ]
+        logs = torch.stack(
+            [functional.log_softmax(head(h), dim=1) for head, h in zip(self.heads, hidden, strict=True)], dim=1
+        )
+        gate = functional.log_softmax(self.gate(everything), dim=1)
+        return hidden, logs, gate, torch.logsumexp(gate[..., None] + logs, dim=1)
+
+    def novelty_inputs(self, batch: TokenBatch) -> Tensor:
+        """(B, D) what the novelty head reads: everything measured, and the belief that follows from it."""
+        read = self.read(batch)
+        everything = torch.cat(list(read.values()), dim=1)
+        return torch.cat([everything, _damped(self._mixed(read, [], everything)[3])], dim=1)
+
     def _conditions(self, everything: Tensor) -> Tensor:
         if self.conditions is None:
             return everything.new_zeros((len(everything), 0))
@@ -186,8 +198,7 @@ class MultimodalFusionNetwork(nn.Module):
         """What was measured beside what the belief says it should have been."""
         if self.novelty is None:
             return everything.new_zeros(len(everything))
-        belief = mixture.detach().clamp_min(-12.0) / 4.0
-        logit = self.novelty(torch.cat([everything, belief], dim=1))[:, 0]
+        logit = self.novelty(torch.cat([everything, _damped(mixture.detach())], dim=1))[:, 0]
         return logit / self.novelty_temperature + self.novelty_bias
 
     @torch.no_grad()
@@ -202,6 +213,11 @@ class MultimodalFusionNetwork(nn.Module):
             self.property_mean.copy_(mean)
             # The share of a blend is 0 in most parts: its middle two thirds have no spread at all.
             self.property_std.copy_(torch.maximum(std, 0.5 * rms))
+
+
+def _damped(log_probabilities: Tensor) -> Tensor:
+    """A belief on the scale of the other inputs of a head."""
+    return log_probabilities.clamp_min(-12.0) / 4.0
 
 
 def _told(facts: Tensor | None, size: int) -> Tensor:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palpate_agents.probing.agent import AgentSettings, MaterialCharacterizationAgent
+    from palpate_agents.probing.choosing import make_strategy
     from palpate_agents.probing.spots import SpotChooser
-    from palpate_agents.probing.strategy import FixedStrategy, ProbingState, Strategy, make_strategy
+    from palpate_agents.probing.strategy import FixedStrategy, ProbingState, Strategy
 
 __all__ = [
     "AgentSettings",
@@ -30,7 +31,7 @@ _HOMES = {
     "FixedStrategy": "strategy",
     "ProbingState": "strategy",
     "Strategy": "strategy",
-    "make_strategy": "strategy",
+    "make_strategy": "choosing",
 }
 
 

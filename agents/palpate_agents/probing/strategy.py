@@ -104,17 +104,6 @@ class FixedStrategy:
         return primitive is execution.primitive and (primitive is not Primitive.DWELL or pad == execution.pad_index)
 
 
-def make_strategy(name: str, sequence: Sequence[str] = DEFAULT_SEQUENCE) -> Strategy:
-    """A strategy by name.
-
-    Raises:
-        ConfigError: an unknown strategy, or a sequence that `FixedStrategy` refuses.
-    """
-    if name != "fixed":
-        raise ConfigError(f"unknown strategy '{name}'; known is: fixed")
-    return FixedStrategy(sequence)
-
-
 def _is_overview(execution: ProbeExecution) -> bool:
     return execution.primitive is Primitive.LOOK and not any(execution.contact_point_m)
 

@@ -38,7 +38,15 @@ from palpate_sim.training.perception import (
     train_network,
 )
 from palpate_sim.training.perception_data import PerceptionData
-from palpate_sim.training.shards import AGED_SHARE, KIND_STRIDE, NOVEL_SHARE, generate_training_data
+from palpate_sim.training.shards import (
+    AGED_SHARE,
+    KIND_STRIDE,
+    NOVEL_SHARE,
+    RESERVED,
+    RESERVED_SHARE,
+    generate_training_data,
+    kinds_of,
+)
 
 CEILING_TIMES = 2
 """The ceiling has so many times the training parts."""
@@ -134,7 +142,7 @@ def training_set(library: PartLibrary, seed: int, parts: int, folder: Path | Non
     )
     number = np.array([int(name.rsplit("_", 1)[1]) for name in data.part_id])
     kind, place = number // KIND_STRIDE, number % KIND_STRIDE
-    limits = np.array([parts, round(AGED_SHARE * parts), novel])
+    limits = np.array([parts, round(AGED_SHARE * parts), novel, round(RESERVED_SHARE * novel)])
     ours = place < limits[kind]
     return TrainingSet(
         data, ours, np.isin(data.geometry % GEOMETRY_LIMIT, validation), tuple(int(k) for k in np.sort(test))
@@ -228,8 +236,7 @@ class Models:
         config, make = self._config(spec)
         settings, start = self.settings, None
         if spec.start:
-            begin = next(s for s in SPECS if s.name == spec.start)
-            start = widened(self.get(begin).state_dict(), make(config).state_dict())
+            start = self._start(spec)
             settings = replace(settings, **TUNED)
         train, validation = self.rows(spec)
         self.say(f"{spec.name}: {len(train)} training parts")
@@ -239,7 +246,8 @@ class Models:
 
         batch = self.view(spec, self.training.data)
         if spec.name == "palpate":
-            network, _ = train_in_stages(config, batch, self._truth, train, validation, settings, show)
+            reserved = torch.from_numpy(np.flatnonzero(kinds_of(self.training.data) == RESERVED))
+            network, _ = train_in_stages(config, batch, self._truth, train, validation, settings, show, reserved)
         else:
             truth = _known_only(self._truth, spec)
             network, _ = train_network(config, batch, truth, train, validation, settings, show, make, start)
@@ -247,6 +255,14 @@ class Models:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file({k: v.contiguous() for k, v in network.state_dict().items()}, self._file(spec))
         return network
+
+    def _start(self, spec: Spec) -> dict[str, torch.Tensor]:
+        """Weights that a network begins with, of those that it has."""
+        config, make = self._config(spec)
+        begin = next(s for s in SPECS if s.name == spec.start)
+        found = widened(self.get(begin).state_dict(), make(config).state_dict())
+        # What novelty was calibrated to is nothing to a network without that head.
+        return {k: v for k, v in found.items() if config.novelty or not k.startswith("novelty")}
 
     def _from_folder(self, spec: Spec) -> Any:
         if self.folder is None or not self._file(spec).is_file():
@@ -260,15 +276,23 @@ class Models:
     def _file(self, spec: Spec) -> Path:
         """Named by everything that the network depends on, so that no other is taken for it."""
         assert self.folder is not None
-        start = self._made.get(spec.start)
         facts = {
             "spec": asdict(spec), "settings": asdict(self.settings), "tuned": TUNED if spec.start else {},
             "origin": {k: v for k, v in self.training.data.origin.items() if k != "shard"},
             "parts": [len(rows) for rows in self.rows(spec)],
-            "start": start.hash if isinstance(start, MultimodalFusionNetwork) else "",
+            "start": _digest(self._start(spec)) if spec.start else "",
         }  # fmt: skip
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{spec.name}_{digest[:16]}.safetensors"
+
+
+def _digest(weights: dict[str, torch.Tensor]) -> str:
+    """sha256 over tensors in the order of their names."""
+    sha = hashlib.sha256()
+    for name in sorted(weights):
+        sha.update(name.encode())
+        sha.update(weights[name].contiguous().numpy().tobytes())
+    return sha.hexdigest()
 
 
 def _known_only(truth: Targets, spec: Spec) -> Targets:

@@ -40,6 +40,12 @@ def calibrate(network: MultimodalFusionNetwork, batch: TokenBatch, truth: Target
         _novelty(network, out.novelty_logit, known)
 
 
+@torch.no_grad()
+def calibrate_novelty(network: MultimodalFusionNetwork, batch: TokenBatch, known: Tensor) -> None:
+    """Sets odds and limit of the novelty alone; arguments as of `calibrate`, (N,) bool whether a part is known."""
+    _novelty(network, forward(network, batch).novelty_logit, known)
+
+
 def _scale_spreads(network: MultimodalFusionNetwork, z: Tensor, truth: Tensor) -> None:
     # The median is not fooled by the few parts of another material that were confused.
     for k in range(z.shape[1]):

@@ -26,10 +26,12 @@ from palpate_agents.materials import MATERIALS
 from palpate_agents.model_io import load_model, save_model
 from palpate_agents.observation import Modality
 from palpate_sim.part_geometry import GEOMETRY_LIMIT
-from palpate_sim.training.calibration import calibrate
+from palpate_sim.training.calibration import calibrate, calibrate_novelty
 from palpate_sim.training.learner import PerceptionTraining, Progress, Targets, fit, random_views
+from palpate_sim.training.novelty_head import train_novelty_head
 from palpate_sim.training.perception_data import PerceptionData
 from palpate_sim.training.perception_figures import figures, forward
+from palpate_sim.training.shards import RESERVED, kinds_of
 
 LATER_LOTS = 32
 """Lots from this number on are in no training set."""
@@ -80,7 +82,8 @@ def train_perception(
     train, validation, test = split_parts(data, settings)
     config = network_config(data, settings, labels, modalities=modalities, **(options or {}))
     batch = tokens(data, modalities)
-    network, history = train_in_stages(config, batch, truth, train, validation, settings, progress)
+    reserved = torch.from_numpy(np.flatnonzero(kinds_of(data) == RESERVED))
+    network, history = train_in_stages(config, batch, truth, train, validation, settings, progress, reserved)
     result = figures(network, batch.rows(test), truth.rows(test), data.condition[test.numpy()])
     return TrainedPerception(network, history, result)
 
@@ -131,11 +134,12 @@ def train_network(
 
 def train_in_stages(
     config: FusionConfig, batch: TokenBatch, truth: Targets, train: Tensor, validation: Tensor,
-    settings: PerceptionTraining, progress: Progress | None = None,
+    settings: PerceptionTraining, progress: Progress | None = None, reserved: Tensor | None = None,
 ) -> tuple[MultimodalFusionNetwork, list[dict[str, float]]]:  # fmt: skip
     """Trains on known parts and a few novel ones, then shortly on half of the known and all of the novel.
 
-    Novel formulations have to be many, because each is another; the classes do not need as many epochs of them.
+    Novel formulations have to be many, because each is another; the classes do not need as many epochs of them. The
+    head that tells them apart is trained last, on those that were kept back.
 
     Args:
         config: of the network.
@@ -145,8 +149,11 @@ def train_in_stages(
         validation: indices of others.
         settings: hyper-parameters.
         progress: called after every epoch.
+        reserved: indices of novel parts that only the last stage sees; None or none: no last stage.
     """
     known, novel = train[truth.known[train]], train[~truth.known[train]]
+    if reserved is not None:
+        novel = novel[~torch.isin(novel, reserved)]
     first = torch.cat([known, novel[: round(settings.novelty_first * len(novel))]])
     network, history = train_network(config, batch, truth, first, validation, settings, progress)
     if not len(novel) or not settings.novelty_epochs:
@@ -157,7 +164,21 @@ def train_in_stages(
     )  # fmt: skip
     mixed = torch.cat([known[::2], novel])
     network, more = train_network(config, batch, truth, mixed, validation, second, progress, start=network.state_dict())
+    last = train if reserved is None else train[torch.isin(train, reserved)]
+    if reserved is not None and len(last) and network.novelty is not None:
+        finish_novelty(network, batch, truth, known, last, validation, settings, progress)
     return network, history + more
+
+
+def finish_novelty(
+    network: MultimodalFusionNetwork, batch: TokenBatch, truth: Targets, known: Tensor, novel: Tensor,
+    validation: Tensor, settings: PerceptionTraining, progress: Progress | None = None,
+) -> None:  # fmt: skip
+    """The last stage: novelty head and its calibration; see `train_novelty_head`."""
+    train_novelty_head(network, batch, known, novel, settings, progress)
+    generator = torch.Generator().manual_seed(settings.seed)
+    checks = validation_views(batch.rows(validation), generator)
+    calibrate_novelty(network, checks, truth.known[validation].repeat(VIEWS))
 
 
 def device() -> torch.device:

@@ -6,6 +6,7 @@ later sees on a cell are the same numbers.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -22,9 +23,16 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from palpate_agents.errors import ConfigError
+from palpate_agents.model_io import load_model, load_surface_reader
 from palpate_agents.probing.policy import PolicyConfig, ProbingPolicy, normalised
+from palpate_agents.probing.policy_io import save_policy
+from palpate_sim.batch.cell import BatchConfig
 from palpate_sim.library import PartLibrary
 from palpate_sim.menu_env import MenuTask, MenuVecEnv
+from palpate_sim.probing_cells import ProbingRules
+from palpate_sim.randomisation import randomisation_hash
+from palpate_sim.training.perception import LATER_LOTS
+from palpate_sim.training.rivals import training_outlines
 
 Progress = Callable[[dict[str, float]], None]
 WARM_UP_STEPS = 12
@@ -258,6 +266,46 @@ def restore(folder: Path, model: MaskablePPO) -> list[dict[str, float]]:
     return history
 
 
-def settings_of(settings: PolicyTraining) -> dict[str, Any]:
-    """As plain values, for the card."""
-    return asdict(settings)
+def train_policy_to(
+    folder: Path | str, settings: PolicyTraining | None = None, library: PartLibrary | None = None,
+    progress: Progress | None = None, state: Path | None = None, tensorboard: Path | None = None, command: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """Trains and writes a policy with its card.
+
+    Args:
+        folder: of the policy; its name is the last part.
+        settings: None: the usual ones.
+        library: of geometries; None: the cached one.
+        progress: called after every round.
+        state: folder that keeps the state after every round; None: nowhere.
+        tensorboard: folder of event files; None: none.
+        command: that was given, for the card.
+
+    Returns:
+        the `training` entry of its card: command, settings, and the learning curve.
+    """
+    settings, folder = settings or PolicyTraining(task=training_task()), Path(folder)
+    began = time.perf_counter()
+    policy, history = train_policy(settings, library, progress, state, tensorboard)
+    task = settings.task
+    fusion, reader = load_model(task.model), load_surface_reader(task.reader)
+    policy.config = replace(policy.config, fusion_sha256=fusion.hash, reader_sha256=reader.hash)
+    training: dict[str, Any] = {
+        "command": command or f"palpate train policy --steps {settings.steps} --seed {settings.seed}",
+        "settings": json.loads(json.dumps(asdict(settings))), "randomisation_hash": randomisation_hash(),
+        "history": [_rounded(row) for row in history if np.isfinite(list(row.values())).all()],
+        "wall_s": round(time.perf_counter() - began, 1), "torch": torch.__version__,
+    }  # fmt: skip
+    save_policy(policy, folder, folder.name, training)
+    return training
+
+
+def _rounded(row: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in row.items()}
+
+
+def training_task(rules: ProbingRules | None = None, model: str = "cell29", reader: str = "surface8") -> MenuTask:
+    """Parts of the outlines and lots on which nothing is tested."""
+    outlines, _ = training_outlines()
+    config = BatchConfig(mix="hard", outlines=outlines, lots=(0, LATER_LOTS))
+    return MenuTask(config, rules or ProbingRules(), model, reader)

@@ -1,7 +1,8 @@
 """Training data in shards: made by several processes at once, and kept, so that an interrupted run goes on.
 
-The parts of a training set are of three kinds: known ones by the mix of conditions, aged ones beside them, and virtual
-formulations, from which a network learns what is none of its labels.
+The parts of a training set are of four kinds: known ones by the mix of conditions, aged ones beside them, virtual
+formulations, from which a network learns what is none of its labels, and more of those that are kept back until the
+rest of the network is trained (`novelty_head`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from palpate_sim.training.pieces import all_pieces
 SHARD_PARTS = 2500
 AGED_SHARE, NOVEL_SHARE = 0.06, 0.6
 """Of the known parts, beside them."""
+RESERVED_SHARE = 0.25
+"""Of the number of virtual parts, beside them."""
+RESERVED = 3
+"""Kind of the parts that are kept back."""
 KIND_STRIDE = 100_000_000
 """Numbers of parts of different kinds are this far apart."""
 
@@ -68,13 +73,12 @@ def shards_of(parts: int, seed: int, draw: Draw | None = None, novel: int | None
     if not 1 <= parts < KIND_STRIDE:
         raise ConfigError(f"{parts} parts: 1 to {KIND_STRIDE - 1} can be drawn")
     base = draw or Draw()
+    novel = round(NOVEL_SHARE * parts) if novel is None else novel
     kinds = [
         (parts, base),
         (round(AGED_SHARE * parts), replace(base, condition="aged", first=KIND_STRIDE)),
-        (
-            round(NOVEL_SHARE * parts) if novel is None else novel,
-            replace(base, formulations="virtual", first=2 * KIND_STRIDE),
-        ),
+        (novel, replace(base, formulations="virtual", first=2 * KIND_STRIDE)),
+        (round(RESERVED_SHARE * novel), replace(base, formulations="virtual", first=RESERVED * KIND_STRIDE)),
     ]
     return [
         Shard(seed, min(SHARD_PARTS, count - first), replace(kind, first=kind.first + first))
@@ -127,6 +131,12 @@ def _make(shard: Shard, path: Path | None, library: PartLibrary | None) -> Perce
     if path is not None:
         data.save(path)
     return data
+
+
+def kinds_of(data: PerceptionData) -> NDArray[np.int64]:
+    """(N,) kind of each part of a set: 0 known, 1 aged, 2 virtual, RESERVED."""
+    number = np.array([int(name.rsplit("_", 1)[1]) for name in data.part_id])
+    return number // KIND_STRIDE
 
 
 def with_crops(data: PerceptionData, crops: NDArray[np.uint8], found: NDArray[np.bool_]) -> PerceptionData:
