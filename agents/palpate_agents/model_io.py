@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from palpate_agents.encoders.features import FEATURE_VERSION, feature_names
+from palpate_agents.encoders.surface_map import CELLS, CHANNELS
 from palpate_agents.errors import ConfigError, ModelError
 from palpate_agents.fusion import FusionConfig, MultimodalFusionNetwork
 from palpate_agents.observation import Modality
+from palpate_agents.probing.surface_reader import LAYERS, SurfaceReader
+
+Network = TypeVar("Network", bound=nn.Module)
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "weights.safetensors"
@@ -27,6 +33,8 @@ CARD_FILE = "card.json"
 MODELS_FOLDER = Path(__file__).parent / "models"
 DEFAULT_MODEL = "cell29"
 """Committed model of the simulated cell."""
+DEFAULT_READER = "surface8"
+"""Committed surface reader of the simulated cell."""
 
 
 def model_path(name: str | Path) -> Path:
@@ -70,6 +78,63 @@ def save_model(
     Returns:
         sha256 of the weights.
     """
+    config, layout = network.config, feature_layout(network.config)
+    return store_network(network, folder, name, config.to_dict(), layout, training, half_precision)
+
+
+def load_model(name: str | Path = DEFAULT_MODEL) -> MultimodalFusionNetwork:
+    """Reads and checks a model; it comes in evaluation mode with its `card` set.
+
+    Raises:
+        ModelError: missing, altered, or of another format, feature version or layout.
+    """
+
+    def read(given: dict[str, Any]) -> tuple[str, Callable[[], MultimodalFusionNetwork]]:
+        config = FusionConfig.from_dict(given)
+        return feature_layout(config), lambda: MultimodalFusionNetwork(config)
+
+    return restore_network(name, MultimodalFusionNetwork.__name__, read)
+
+
+def surface_layout() -> str:
+    """sha256 over what a surface reader reads and says."""
+    return hashlib.sha256(json.dumps([CELLS, CHANNELS, LAYERS]).encode()).hexdigest()
+
+
+def save_surface_reader(
+    reader: SurfaceReader, folder: Path | str, name: str = DEFAULT_READER, training: dict[str, Any] | None = None
+) -> str:
+    """Writes weights and card of a surface reader; arguments and result as of `save_model`."""
+    return store_network(reader, folder, name, reader.config, surface_layout(), training)
+
+
+def load_surface_reader(name: str | Path = DEFAULT_READER) -> SurfaceReader:
+    """Reads and checks a surface reader; it comes in evaluation mode with its `card` set.
+
+    Raises:
+        ModelError: missing, altered, or of another format, feature version or layout.
+    """
+    def read(given: dict[str, Any]) -> tuple[str, Callable[[], SurfaceReader]]:
+        return surface_layout(), lambda: SurfaceReader(**given)
+
+    return restore_network(name, SurfaceReader.__name__, read)
+
+
+def store_network(
+    network: nn.Module, folder: Path | str, name: str, config: dict[str, Any], layout: str,
+    training: dict[str, Any] | None = None, half_precision: bool = False,
+) -> str:  # fmt: skip
+    """Writes weights and card of any network; other arguments and result as of `save_model`.
+
+    Args:
+        network: the model.
+        folder: of the files.
+        name: for people and messages.
+        config: what `restore_network` builds it from, as JSON values.
+        layout: sha256 over the meaning of what it reads.
+        training: how it was trained.
+        half_precision: store float16.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
@@ -83,8 +148,8 @@ def save_model(
         "network": type(network).__name__,
         "sha256": digest,
         "feature_version": FEATURE_VERSION,
-        "feature_layout": feature_layout(network.config),
-        "config": network.config.to_dict(),
+        "feature_layout": layout,
+        "config": config,
         "training": training or {},
     }
     (folder / WEIGHTS_FILE).write_bytes(data)
@@ -92,24 +157,31 @@ def save_model(
     return digest
 
 
-def load_model(name: str | Path = DEFAULT_MODEL) -> MultimodalFusionNetwork:
-    """Reads and checks a model; it comes in evaluation mode with its `card` set.
+def restore_network(
+    name: str | Path, kind: str, read: Callable[[dict[str, Any]], tuple[str, Callable[[], Network]]]
+) -> Network:
+    """Reads and checks a model of any kind; it comes in evaluation mode with its `card` set.
+
+    Args:
+        name: of a committed model, or a folder.
+        kind: class of the network in the card.
+        read: configuration in the card -> its layout now, and what builds the network.
 
     Raises:
-        ModelError: missing, altered, or of another format, feature version or layout.
+        ModelError: missing, altered, or of another format, kind, feature version or layout.
     """
     folder = model_path(name)
-    card = read_card(folder)
+    card = read_card(folder, kind)
     weights, data = folder / WEIGHTS_FILE, _weights(folder, card)
     try:
-        config = FusionConfig.from_dict(card["config"])
+        layout, build = read(card["config"])
     except (KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{folder / CARD_FILE} has a configuration that this version cannot read: {error}") from error
-    if card["feature_layout"] != feature_layout(config):
+    if card["feature_layout"] != layout:
         raise ModelError(f"{folder} was trained on another feature layout; train it again with this version of palpate")
     try:
-        network = MultimodalFusionNetwork(config)
-    except ConfigError as error:  # its backbone is not here
+        network = build()
+    except (TypeError, ConfigError) as error:  # an unknown option, or its backbone is not here
         raise ModelError(f"{folder}: {error}") from error
     try:
         tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(data).items()}
@@ -124,7 +196,7 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> MultimodalFusionNetwork:
     network.load_state_dict(tensors)
     if not all(torch.isfinite(v).all() for v in tensors.values()):
         raise ModelError(f"{weights} holds weights that are not finite; train the model again")
-    network.card = card
+    network.card = card  # type: ignore[assignment]  # every kind has one, `nn.Module` does not say so
     return network.eval()
 
 
@@ -163,8 +235,12 @@ def _different(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> li
     )
 
 
-def read_card(folder: Path | str) -> dict[str, Any]:
-    """The card of a model, checked for format and feature version.
+def read_card(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
+    """The card of a model, checked for format, kind and feature version.
+
+    Args:
+        folder: of the model.
+        kind: class of the network; None: a fusion model.
 
     Raises:
         ModelError: missing, not a card, or another version.
@@ -182,7 +258,7 @@ def read_card(folder: Path | str) -> dict[str, Any]:
         raise ModelError(f"{path} is no model card: {', '.join(missing)} missing")
     for key, ours in (
         ("format_version", FORMAT_VERSION),
-        ("network", MultimodalFusionNetwork.__name__),
+        ("network", kind or MultimodalFusionNetwork.__name__),
         ("feature_version", FEATURE_VERSION),
     ):
         if card[key] != ours:

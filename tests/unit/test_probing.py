@@ -187,7 +187,9 @@ def test_impossible_sequences_are_refused(sequence, word):
 
 def test_strategies_by_name():
     assert isinstance(make_strategy("fixed", ["look"]), FixedStrategy)
-    with pytest.raises(ConfigError, match="unknown strategy 'greedy'"):
+    with pytest.raises(ConfigError, match="unknown strategy 'clever'"):
+        make_strategy("clever")
+    with pytest.raises(ConfigError, match="needs the fusion model"):
         make_strategy("greedy")
 
 

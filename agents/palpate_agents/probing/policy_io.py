@@ -30,9 +30,7 @@ def save_policy(
     return store_network(policy, folder, name, policy.config.to_dict(), _layout(policy.config), training)
 
 
-def load_policy(
-    name: str | Path = DEFAULT_POLICY, fusion_sha256: str = "", reader_sha256: str = ""
-) -> ProbingPolicy:
+def load_policy(name: str | Path = DEFAULT_POLICY, fusion_sha256: str = "", reader_sha256: str = "") -> ProbingPolicy:
     """Reads and checks a policy; it comes in evaluation mode with its `card` set.
 
     Args:

@@ -17,7 +17,8 @@ from rclpy.clock import Clock, ClockType
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from palpate_agents.errors import ConfigError, PalpateError
-from palpate_agents.observation import Frame
+from palpate_agents.observation import Frame, Primitive
+from palpate_agents.samples import Execution
 from palpate_interfaces.msg import PartPresented, PartTruth
 from palpate_interfaces.srv import PresentPart
 from palpate_nodes import topics
@@ -80,6 +81,7 @@ class CellNode(PalpateNode):
             start_timeout_s=self.values["start_timeout"],
             wake=self.wake,
         )
+        self._given: tuple[tuple[str, int, str], PartPresented] | None = None
         self._ready = False
         self._triggered = False
         self._started_wall = 0.0
@@ -147,6 +149,8 @@ class CellNode(PalpateNode):
             if self._arm:
                 self._arm.fail(str(error))
             batch = []
+        if any(isinstance(s, Execution) and s.execution.primitive == Primitive.PLACE for s in batch):
+            self._given = None
         now = self.cell.time_ns
         self._clock_output.publish(ClockMessage(clock=topics.to_stamp(now)))
         route(self._devices, batch)
@@ -185,6 +189,11 @@ class CellNode(PalpateNode):
         return True
 
     def _present_part(self, request: PresentPart.Request, response: PresentPart.Response) -> Any:
+        asked = (request.session_id, int(request.index), request.material)
+        if self._given is not None and self._given[0] == asked:
+            # Asked for again because the answer was lost: the part lies there, and is known to everybody.
+            response.success, response.part = True, self._given[1]
+            return response
         try:
             # A part belongs to time that runs: before the consumers are there it would be lost on them.
             part = self._next_part(request) if self._ready else None
@@ -199,6 +208,7 @@ class CellNode(PalpateNode):
         response.success, response.exhausted = part is not None, part is None and not response.retry
         if part is not None:
             response.part = self._announce(part, request.session_id)
+            self._given = asked, response.part
         elif response.exhausted:
             response.message = "there is no further part"
         return response

@@ -10,23 +10,24 @@ from typing import Any
 
 import numpy as np
 from rclpy.action import ActionClient, CancelResponse, GoalResponse
-from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
 from palpate_agents.errors import DeviceError, PalpateError
 from palpate_agents.observation import Modality, Outcome, Primitive, ProbeGoal
-from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent, make_strategy
+from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent
+from palpate_agents.probing.choosing import DEFAULT_POLICY, STRATEGIES, make_strategy
 from palpate_agents.probing.sensor_watch import SensorState, sensor_states
 from palpate_agents.probing.strategy import DEFAULT_SEQUENCE
 from palpate_interfaces.action import CharacterizeMaterial, Probe
 from palpate_interfaces.msg import MaterialSignature
 from palpate_interfaces.msg import ProbeExecution as ProbeExecutionMessage
 from palpate_nodes import convert, messages, topics
+from palpate_nodes.asking import Goal
 from palpate_nodes.gate import Gate
 from palpate_nodes.lockstep import LockstepConsumer
 from palpate_nodes.node_base import ERROR, OK, WARN, PalpateNode, run
 from palpate_nodes.params import Param
-from palpate_nodes.routines import action_server, settle, sleep, wait
+from palpate_nodes.routines import action_server, sleep, wait
 from palpate_nodes.windows import WINDOW_TOPICS, WindowCutter
 from palpate_sim.kinematics import UrdfModel
 
@@ -48,8 +49,10 @@ class ProbingNode(PalpateNode):
     """Action server `characterize_material`, client of the arm's `probe`."""
 
     PARAMETERS = (
-        Param("strategy", "fixed", "How probes are chosen.", choices=("fixed",)),
+        Param("strategy", "fixed", "How probes are chosen.", choices=STRATEGIES),
         Param("sequence", list(DEFAULT_SEQUENCE), "Order of the fixed strategy."),
+        Param("policy", DEFAULT_POLICY, "Name of a committed policy, or the path of its folder (strategy: policy)."),
+        Param("deadline", 20.0, "Cell time after which policy, greedy and random give a part up.", "s", 1.0, 3600.0),
         Param("model", "cell29", "Name of a committed model, or the path of a model folder."),
         Param("confidence", 0.97, "Stop probing when the belief reaches this; 1: never early.", "", 0.0, 1.0),
         Param("abstain_below", 0.5, "Abstain when the belief stays below this.", "", 0.0, 1.0),
@@ -75,9 +78,8 @@ class ProbingNode(PalpateNode):
         self.subscription(topics.PART_PRESENTED, self._on_part)
         self._agent: MaterialCharacterizationAgent | None = None
         self._running: Characterization | None = None
-        self._probe_handle: Any = None
+        self._probe_goal: Goal | None = None
         self._sensors: dict[Modality, dict[Primitive, SensorState]] = {}
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._server = action_server(
             self,
             CharacterizeMaterial,
@@ -103,14 +105,16 @@ class ProbingNode(PalpateNode):
             abstain_novel=self.values["abstain_novel"],
             table_height_m=self.values["table_height"],
         )
-        strategy = make_strategy(self.values["strategy"], self.values["sequence"])
+        strategy = make_strategy(
+            self.values["strategy"], self.values["sequence"], network, self.values["policy"], self.values["deadline"]
+        )
         self._agent = MaterialCharacterizationAgent(network, strategy, settings)
         self.report("model", OK, network.name, hash=network.hash)
 
     def stop(self) -> None:
         """Cancel the probe that runs; the arm retreats."""
-        if self._probe_handle is not None:
-            self._probe_handle.cancel_goal_async()
+        if self._probe_goal is not None:
+            self._probe_goal.cancel()
 
     def teardown(self) -> None:
         """Forget the model."""
@@ -219,14 +223,13 @@ class ProbingNode(PalpateNode):
         name = f"probe {run_.index} ({goal.primitive.name}) on {run_.goal.part_id}"
         await self._wait_for(self._probe.server_is_ready, f"{name}: is the arm node running? no action server")
         message = convert.goal_message(goal, run_.goal.session_id, run_.goal.part_id, run_.index)
-        handle = await self._deadline(self._probe.send_goal_async(message), f"{name}: no answer from the arm")
-        if not handle.accepted:
-            raise DeviceError(f"{name}: refused by the arm (see its log and /diagnostics)")
-        self._probe_handle = handle
+        self._probe_goal = Goal(self, self._probe, Probe, message, name)
         try:
-            response = await self._deadline(handle.get_result_async(), f"{name}: no result from the arm")
+            response = await self._probe_goal.run(self.values["probe_timeout"])
         finally:
-            self._probe_handle = None
+            self._probe_goal = None
+        if response is None:
+            raise DeviceError(f"{name}: refused by the arm (see its log and /diagnostics)")
         run_.index += 1
         return response.result.execution
 
@@ -281,20 +284,6 @@ class ProbingNode(PalpateNode):
                 raise DeviceError(f"{otherwise} after {SERVER_TIMEOUT_S:g} s")
             await sleep(self, 0.02)
             waited_s += 0.02
-
-    async def _deadline(self, future: Future[Any], what: str) -> Any:
-        """The future's result, or DeviceError after `probe_timeout` wall seconds."""
-        seconds = self.values["probe_timeout"]
-        expired: Future[bool] = Future(executor=self.executor)
-        timer = self.create_timer(seconds, lambda: settle(expired, False), clock=self._steady)
-        future.add_done_callback(lambda _: settle(expired, True))
-        try:
-            if not await wait(expired):
-                raise DeviceError(f"{what} within {seconds:g} s")
-            return future.result()
-        finally:
-            timer.cancel()
-            self.destroy_timer(timer)
 
     async def _in_worker(self, function: Any, *args: Any) -> Any:
         """Run in the worker thread, so that no callback waits for inference."""

@@ -14,6 +14,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 
+RESULT_KEPT_S = 300
+"""Time of the node's clock for which the result of a goal can be asked for again (rclpy: 10 s)."""
+
 
 class wait:  # noqa: N801  (reads as a verb: `await wait(future)`)
     """Awaits a future inside a routine; gives its result or raises its exception."""
@@ -114,4 +117,5 @@ def action_server(
         handle_accepted_callback=accepted,
         goal_callback=on_goal,
         cancel_callback=on_cancel,
+        result_timeout=RESULT_KEPT_S,
     )

@@ -16,10 +16,11 @@ from palpate_interfaces.action import CharacterizeMaterial
 from palpate_interfaces.msg import PartTruth, ProbeExecution
 from palpate_interfaces.srv import PresentPart
 from palpate_nodes import topics
+from palpate_nodes.asking import Goal, call
 from palpate_nodes.model_switch import ModelSwitch
 from palpate_nodes.node_base import ERROR, OK, PalpateNode, run
 from palpate_nodes.params import Param
-from palpate_nodes.routines import Routine, sleep, wait
+from palpate_nodes.routines import Routine, sleep
 from palpate_nodes.session_log import SessionLog
 
 
@@ -37,6 +38,7 @@ class SessionNode(PalpateNode):
         Param("models", "", "JSON file {item: model folder}: load an item's model before its parts (leave one out)."),
         Param("exit_when_done", False, "End after the last part."),
         Param("start_timeout", 90.0, "Wall time to wait for the cell and the probing node.", "s", 1.0, 3600.0),
+        Param("silence_timeout", 600.0, "Wall time without a new belief after which to give up.", "s", 1.0, 1e5),
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -53,7 +55,7 @@ class SessionNode(PalpateNode):
         self._log: SessionLog | None = None
         self._models: dict[str, str] = {}
         self._model = ""
-        self._handle: Any = None
+        self._goal: Goal | None = None
         self._started = False
         self.exit_code: int | None = None
 
@@ -75,8 +77,8 @@ class SessionNode(PalpateNode):
 
     def stop(self) -> None:
         """Cancel the part that runs; what is done is written already."""
-        if self._handle is not None:
-            self._handle.cancel_goal_async()
+        if self._goal is not None:
+            self._goal.cancel()
 
     def _on_truth(self, message: PartTruth) -> None:
         self._truth[message.part_id] = message
@@ -127,10 +129,11 @@ class SessionNode(PalpateNode):
         request = PresentPart.Request(
             session_id=self.values["session_id"], index=index, material=self.values["material"]
         )
-        response: Any = await wait(self._present.call_async(request))
+        what = f"presenting part {index}"
+        response: Any = await call(self, self._present, request, what)
         while response.retry:
             await sleep(self, 0.02)
-            response = await wait(self._present.call_async(request))
+            response = await call(self, self._present, request, what)
         if response.exhausted:
             return False
         if not response.success:
@@ -174,18 +177,22 @@ class SessionNode(PalpateNode):
             max_probes=self.values["max_probes"],
             sort=self.values["sort"],
         )
+        what = f"characterising {part_id}"
         deadline = time.monotonic() + self.values["start_timeout"]
-        while True:
-            self._handle = await wait(self._characterize.send_goal_async(goal))
-            if self._handle.accepted:
-                break
-            # The node may still be on its way to ACTIVE.
-            if time.monotonic() > deadline:
-                raise DeviceError(f"the probing node refuses to characterise {part_id}: see its log and /diagnostics")
-            await sleep(self, 0.2)
-        response: Any = await wait(self._handle.get_result_async())
-        self._handle = None
-        return response.result
+        try:
+            while True:
+                self._goal = Goal(self, self._characterize, CharacterizeMaterial, goal, what)
+                response = await self._goal.run(self.values["silence_timeout"], feedback=True)
+                if response is not None:
+                    return response.result
+                # The node may still be on its way to ACTIVE.
+                if time.monotonic() > deadline:
+                    raise DeviceError(
+                        f"the probing node refuses to characterise {part_id}: see its log and /diagnostics"
+                    )
+                await sleep(self, 0.2)
+        finally:
+            self._goal = None
 
 
 def make() -> list[PalpateNode]:

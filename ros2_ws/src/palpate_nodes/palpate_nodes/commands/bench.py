@@ -9,7 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from palpate_nodes.commands import bench_identify, bench_latency, bench_process, bench_spectra, bench_thermal
+from palpate_nodes.commands import (
+    bench_identify,
+    bench_latency,
+    bench_probing,
+    bench_process,
+    bench_spectra,
+    bench_thermal,
+)
 from palpate_nodes.commands.bench_options import JsonOption, SeedOption, SeedsOption, used_seeds
 
 _RECORD_HELP = "Speed of the recorder's writer (pictures, small messages, with fsync), of reading and of recovery."
@@ -139,6 +146,7 @@ def register(app: typer.Typer) -> None:
     bench.command("thermal", help=bench_thermal.HELP)(bench_thermal.thermal)
     bench.command("process", help=bench_process.HELP)(bench_process.process)
     bench.command("latency", help=bench_latency.HELP)(bench_latency.latency)
+    bench.command("probing", help=bench_probing.HELP)(bench_probing.probing)
     bench.command("modalities", help=_MODALITIES_HELP)(modalities)
     bench.command("agreement", help=_AGREEMENT_HELP)(agreement)
     bench.command("record", help=_RECORD_HELP)(record)

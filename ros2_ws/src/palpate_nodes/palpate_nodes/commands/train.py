@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from palpate_nodes.commands import train_policy, train_rivals, train_surface
+
 _HELP = """Train the fusion model of the simulated cell.
 
 Draws parts, probes each nine times in the batched cell, renders pictures of some, trains, calibrates, and writes
@@ -90,9 +92,7 @@ def register(app: typer.Typer) -> None:
     """Add `train` to the `palpate` application."""
     train = typer.Typer(help="Train the models that the stack uses.", no_args_is_help=True)
     train.command("perception", help=_HELP)(perception)
-
-    @train.callback()
-    def _group() -> None:
-        """Keeps `perception` a subcommand while it is the only one."""
-
+    train.command("surface", help=train_surface.HELP)(train_surface.surface)
+    train.command("policy", help=train_policy.HELP)(train_policy.policy)
+    train.command("rivals", help=train_rivals.HELP)(train_rivals.rivals)
     app.add_typer(train, name="train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,3 +45,51 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     total = np.cumsum(np.concatenate(([0.0], values)))
     first = np.maximum(np.arange(len(values)) - WINDOW + 1, 0)
     return np.asarray((total[1:] - total[first]) / (np.arange(len(values)) + 1 - first))
+
+
+WORDS = {
+    "policy": "learnt policy", "fixed": "best fixed sequence", "condition": "best sequence per visible condition",
+    "rule": "hand-written rule", "greedy": "greedy", "greedy_macros": "greedy with macros",
+    "greedy_map": "greedy that knows the map", "random": "random",
+}  # fmt: skip
+_COLOURS = ("c0", "c1", "c2", "c3", "c4", "rest")
+_PANEL = 330.0
+
+
+def probing_figure(result: dict[str, Any]) -> str:
+    """Accuracy over seconds of every strategy, on the usual and on the hard mix.
+
+    Args:
+        result: of `palpate_sim.benchmarks.probing.bench_probing`.
+    """
+    curves = result["curves"]
+    names = [name for name in WORDS if name in curves["hard"] and name != "random"]
+    css = {name: _COLOURS[min(k, len(_COLOURS) - 1)] for k, name in enumerate(names)}
+    rows = [[(css[name], WORDS[name]) for name in names[k : k + 3]] for k in range(0, len(names), 3)]
+    top = 84.0 + 22.0 * len(rows)
+    marks = [mark for k, row in enumerate(rows) for mark in key(MARGIN, 84.0 + 22.0 * k, row)]
+    points = [(s, 100 * a) for mix in ("mix", "hard") for name in names for _, s, a in curves[mix][name]]
+    seconds, right = (np.array(values) for values in zip(*points, strict=True))
+    x = (np.floor(seconds.min()), np.ceil(seconds.max()))
+    y = (np.floor(right.min()), np.ceil(right.max()))
+    for k, (mix, words) in enumerate((("mix", "usual mix"), ("hard", "a quarter of each condition"))):
+        left = 62.0 + k * (WIDTH - MARGIN) / 2
+        axes = Axes(
+            WIDTH, top + _PANEL, x, y, left=left, right=WIDTH - left - _PANEL + 62.0, top=top + 24.0, bottom=56.0
+        )
+        axes.frame("", "", 5, 5)
+        axes.marks.append(text(left, top + 8, f"right, %: {words}", "label"))
+        axes.marks.append(text(left + _PANEL - 62.0, top + _PANEL - 16, "seconds until sure", "label", "end"))
+        for name in names:
+            line = np.array(curves[mix][name])
+            axes.line(line[:, 1], 100 * line[:, 2], f"{css[name]} thin")
+            at = int(np.argmin(np.abs(line[:, 0] - result["rules"]["sure"])))
+            axes.marks.append(
+                f'<circle class="{css[name]}" cx="{axes.x(line[at, 1]):.1f}" cy="{axes.y(100 * line[at, 2]):.1f}" '
+                f'r="4"><title>{WORDS[name]}</title></circle>'
+            )
+        marks += axes.marks
+    count = result["parts"] * len(result["seeds"])
+    note = f"{count:,} new parts each; lines: stop rule from 0.85 to 0.97 sure; dots: {result['rules']['sure']:g}"
+    spoken = ", ".join(f"{WORDS[name]} {np.mean(curves['hard'][name], axis=0)[1]:.1f} s" for name in names)
+    return sheet(top + _PANEL, "Accuracy over time", note, f"Seconds on the hard mix: {spoken}.", marks)
