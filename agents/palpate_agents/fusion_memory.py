@@ -18,6 +18,9 @@ class FusionMemory:
         network: in evaluation mode.
         parts: N.
         probes: at most, of each part.
+
+    Attributes:
+        nothing: what the experts read of a part without probes, (1, D) each.
     """
 
     def __init__(self, network: MultimodalFusionNetwork, parts: int, probes: int = MAX_PROBES) -> None:
@@ -25,6 +28,7 @@ class FusionMemory:
         self.count = torch.zeros(parts, dtype=torch.int64)
         with torch.inference_mode():
             nothing = network.look_up(TokenBatch.of([[]], network.config))
+            self.nothing = network.read_looked(nothing)
         self._looked = {
             m: Looked(*(torch.zeros((parts, probes, *kept.shape[2:])) for kept in one)) for m, one in nothing.items()
         }

@@ -12,10 +12,13 @@ from torch import Tensor
 
 from palpate_agents.encoders.features import FEATURE_VERSION, mean_reliabilities
 from palpate_agents.fusion import MultimodalFusionNetwork, TokenBatch
+from palpate_agents.fusion_memory import FusionMemory
 from palpate_agents.observation import Modality, ProbeFeatures
 
 ABSTAIN_BELOW = 0.5
 """Confidence under which a part goes to the bin for unknowns."""
+ONLY = torch.zeros(1, dtype=torch.int64)
+"""Place of the only part of a memory."""
 MIN_EVIDENCE = 0.05
 """Mean reliability under which a modality has told nothing."""
 
@@ -98,12 +101,25 @@ def compute_belief(network: MultimodalFusionNetwork, probes: Sequence[ProbeFeatu
     Raises:
         ConfigError: features of another configuration than the model's.
     """
-    config = network.config
     if network.training:
         network.eval()
+    memory = FusionMemory(network, 1, max(1, len(probes)))
+    for probe in probes:
+        memory.add(TokenBatch.of([[probe]], network.config), ONLY)
+    return belief_of(memory, probes)
+
+
+def belief_of(memory: FusionMemory, probes: Sequence[ProbeFeatures]) -> Belief:
+    """The belief about the one part whose encoded probes a memory keeps.
+
+    Args:
+        memory: of one part.
+        probes: the same probes.
+    """
+    network = memory.network
+    config = network.config
     with torch.inference_mode():
-        read = network.read(TokenBatch.of([list(probes), []], config))
-        out = network.decide(_with_each_left_out(read))
+        out = network.decide(_with_each_left_out(memory.read(ONLY), memory.nothing))
     probabilities = np.exp(out.log_probabilities[0].double().numpy())
     answer = int(out.log_probabilities[0].argmax())
     lost = (out.log_probabilities[0, answer] - out.log_probabilities[1:, answer]).tolist()
@@ -126,11 +142,11 @@ def compute_belief(network: MultimodalFusionNetwork, probes: Sequence[ProbeFeatu
     )
 
 
-def _with_each_left_out(read: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_each_left_out(read: dict[str, Tensor], nothing: dict[str, Tensor]) -> dict[str, Tensor]:
     """From what is read of a part and of nothing: the part as it is, and once more without each modality."""
-    rows = {m: two[:1].repeat(1 + len(read), 1) for m, two in read.items()}
-    for place, (m, two) in enumerate(read.items(), start=1):
-        rows[m][place] = two[1]
+    rows = {m: one.repeat(1 + len(read), 1) for m, one in read.items()}
+    for place, m in enumerate(read, start=1):
+        rows[m][place] = nothing[m][0]
     return rows
 
 

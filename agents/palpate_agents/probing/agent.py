@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from palpate_agents.encoders.features import PartContext, extract
 from palpate_agents.errors import ConfigError
-from palpate_agents.fusion import MultimodalFusionNetwork
+from palpate_agents.fusion import MultimodalFusionNetwork, TokenBatch
+from palpate_agents.fusion_memory import FusionMemory
 from palpate_agents.materials import ABSTAIN_BIN, MATERIALS, bin_of
 from palpate_agents.observation import (
     MAX_PROBES,
@@ -29,7 +30,7 @@ from palpate_agents.probing.sensor_watch import SensorWatch, newest_reasons, wit
 from palpate_agents.probing.spots import SpotChooser
 from palpate_agents.probing.strategy import ProbingState, Strategy
 from palpate_agents.segmentation import region_around
-from palpate_agents.signature import ABSTAIN_BELOW, Belief, Signature, compute_belief, compute_signature
+from palpate_agents.signature import ABSTAIN_BELOW, ONLY, Belief, Signature, belief_of, compute_signature
 
 UNKNOWN_BIN = "other"
 """For labels of a model that are not in the catalogue."""
@@ -79,7 +80,7 @@ class MaterialCharacterizationAgent:
         self, network: MultimodalFusionNetwork, strategy: Strategy, settings: AgentSettings | None = None,
         nominal_position_m: tuple[float, float, float] | None = None,
     ) -> None:  # fmt: skip
-        self.network = network
+        self.network = network.eval()
         self.strategy = strategy
         self.settings = settings or AgentSettings()
         self._watch = SensorWatch()
@@ -95,7 +96,8 @@ class MaterialCharacterizationAgent:
         self.observations: list[ProbeFeatures] = []
         self.goals: list[ProbeGoal | None] = []
         self._asked: ProbeGoal | None = None
-        self.belief = compute_belief(self.network, [])
+        self._memory = FusionMemory(self.network, 1)
+        self.belief = belief_of(self._memory, [])
         return self.belief
 
     @property
@@ -125,7 +127,8 @@ class MaterialCharacterizationAgent:
         self.context = self.context.after(execution, windows)
         self.observations.append(with_faults(extract(execution, windows, self.context), faults))
         self.goals.append(self._asked)
-        self.belief = compute_belief(self.network, self.observations)
+        self._memory.add(TokenBatch.of([self.observations[-1:]], self.network.config), ONLY)
+        self.belief = belief_of(self._memory, self.observations)
         return self.belief
 
     @property
