@@ -55,7 +55,7 @@ class ProbingRules:
     sure: float = 0.9
     deadline_s: float = 20.0
     max_probes: int = MAX_PROBES
-    seconds_price: float = 0.05
+    seconds_price: float = 0.15
     damage_price: float = 0.15
 
     def __post_init__(self) -> None:
