@@ -19,6 +19,7 @@ from palpate_agents.probing import (
     SpotChooser,
     make_strategy,
 )
+from palpate_agents.probing.strategy import RecordedStrategy
 from palpate_agents.segmentation import region_around, segment
 
 SEQUENCE = ["look", "tap", "press", "slide", "dwell", "lift"]
@@ -286,3 +287,18 @@ def test_dead_sensors_lead_to_abstention_not_to_a_crash(network):
 def test_impossible_settings_are_refused(settings, word):
     with pytest.raises(ConfigError, match=word):
         AgentSettings(**settings)
+
+
+def test_a_recording_is_followed_whatever_chose_its_probes(network):
+    """Another strategy's probes are asked for again, part by part, and no more than there are."""
+    recorded = {"one": [(Primitive.LOOK, 0), (Primitive.DWELL, 0), (Primitive.TAP, 0)], "two": [(Primitive.LOOK, 0)]}
+    agent = MaterialCharacterizationAgent(network, RecordedStrategy(recorded), AgentSettings(confidence=1.0))
+    for part, probes in recorded.items():
+        agent.reset(part_id=part)
+        asked = []
+        while (goal := agent.next_goal()) is not None:
+            asked.append((goal.primitive, goal.pad_index))
+            agent.observe(*answer(goal))
+        assert asked == probes
+    agent.reset(part_id="unknown")
+    assert agent.next_goal() is None

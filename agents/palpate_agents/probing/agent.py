@@ -86,8 +86,9 @@ class MaterialCharacterizationAgent:
         self._watch = SensorWatch()
         self.reset(nominal_position_m)
 
-    def reset(self, nominal_position_m: tuple[float, float, float] | None = None) -> Belief:
+    def reset(self, nominal_position_m: tuple[float, float, float] | None = None, part_id: str = "") -> Belief:
         """Forgets the last part; returns the prior belief."""
+        self.part_id = part_id
         self.context = PartContext(
             config=self.network.config.features,
             table_height_m=self.settings.table_height_m,
@@ -111,7 +112,9 @@ class MaterialCharacterizationAgent:
         sure = done >= self.settings.min_probes and self.belief.confidence >= self.settings.confidence
         self._asked = None
         if not sure and done < self.settings.max_probes:
-            state = ProbingState(self.context, self.belief, self.history, tuple(self.goals), elapsed_s)
+            state = ProbingState(
+                self.context, self.belief, self.history, tuple(self.goals), elapsed_s, self.part_id
+            )
             self._asked = self.strategy.next(state)
         return self._asked
 

@@ -5,7 +5,7 @@ The stop for a sure belief and the limit of probes are the agent's, the same for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,7 @@ class ProbingState:
         belief: after the probes so far.
         history: executions so far, oldest first; goals: what was asked for each (None: not by this agent).
         elapsed_s: the cell's time since the part was presented.
+        part_id: of the part.
     """
 
     context: PartContext
@@ -39,6 +40,7 @@ class ProbingState:
     history: tuple[ProbeExecution, ...] = ()
     goals: tuple[ProbeGoal | None, ...] = ()
     elapsed_s: float = 0.0
+    part_id: str = ""
 
 
 class Strategy(Protocol):
@@ -102,6 +104,22 @@ class FixedStrategy:
     def _matches(self, index: int, execution: ProbeExecution) -> bool:
         primitive, pad = self.steps[index]
         return primitive is execution.primitive and (primitive is not Primitive.DWELL or pad == execution.pad_index)
+
+
+class RecordedStrategy:
+    """Asks for the probes of a recording again, whatever chose them: only what answers them counts.
+
+    Args:
+        probes: part -> primitive and pad of each of its probes, in their order.
+    """
+
+    def __init__(self, probes: Mapping[str, Sequence[tuple[Primitive, int]]]) -> None:
+        self.probes = probes
+
+    def next(self, state: ProbingState) -> ProbeGoal | None:
+        """See `Strategy`."""
+        left = self.probes.get(state.part_id, ())[len(state.history) :]
+        return ProbeGoal(left[0][0], pad_index=left[0][1]) if left else None
 
 
 def _is_overview(execution: ProbeExecution) -> bool:

@@ -11,7 +11,7 @@ from rclpy.serialization import deserialize_message
 
 from palpate_agents import samples
 from palpate_agents.errors import DataError
-from palpate_agents.observation import Frame
+from palpate_agents.observation import Frame, Primitive
 from palpate_nodes import convert, topics
 from palpate_nodes.bag.timeline import BagTimeline
 from palpate_nodes.devices.cell import Part
@@ -115,3 +115,19 @@ def bag_timeline(bag: Path) -> Timeline:
             yield log_time_ns, sample
     if not any_part:
         raise DataError(f"{bag} holds no part (topic '{topics.PART_PRESENTED.name}'): it is no recorded session")
+
+
+def recorded_probes(bag: Path) -> dict[str, list[tuple[Primitive, int]]]:
+    """Primitive and pad of each probe of each part, in their order; putting a part into its bin is none.
+
+    Raises:
+        DataError: no bag, or a foreign bag.
+    """
+    decode = _BagDecoder()
+    found: dict[str, list[tuple[Primitive, int]]] = {}
+    timeline = BagTimeline(bag, wanted=(topics.PROBE_EXECUTION,), required=())
+    for _, _, data in timeline:
+        sample = decode(topics.PROBE_EXECUTION, data)
+        if isinstance(sample, samples.Execution) and sample.execution.primitive is not Primitive.PLACE:
+            found.setdefault(sample.part_id, []).append((sample.execution.primitive, sample.execution.pad_index))
+    return found

@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from palpate_agents.encoders.features import extract
 from palpate_agents.fusion import MultimodalFusionNetwork, TokenBatch
+from palpate_agents.fusion_memory import FusionMemory
 from palpate_agents.observation import MAX_PROBES, Primitive, ProbeFeatures
 from palpate_agents.probing import MaterialCharacterizationAgent, make_strategy
-from palpate_agents.signature import compute_belief
+from palpate_agents.signature import ONLY, belief_of
 from palpate_nodes.latency_concat import ConcatBelief
 from palpate_nodes.latency_parts import PROBES, Messages, RecordedPart, messages_of
 from palpate_nodes.latency_streams import STREAMS, measure_streams
+from palpate_nodes.long_lived import freeze_long_lived
 from palpate_nodes.windows import WindowCutter
 from palpate_sim.benchmarks.env import figure
 from palpate_sim.kinematics import UrdfModel
@@ -167,6 +169,7 @@ def time_probes(
     urdf = UrdfModel()
     messages = [[messages_of(*probe) for probe in part.probes] for part in parts]
     total, done = len(parts) * (passes + 2), 0
+    freeze_long_lived()  # as the probing node does
     for number in range(passes + 2):
         into = Timings() if number == 0 else timings
         pause_s = PAUSE_S if number > passes else 0.0
@@ -255,10 +258,12 @@ def time_beliefs(
     for call in range(-10, calls):
         index = call % len(features)
         into = Timings() if call < 0 else timings
+        memory = FusionMemory(network, 1)
         for count in range(1, MAX_PROBES + 1):
             probes = features[index][:count]
             began = time.perf_counter()
-            compute_belief(network, probes)
+            memory.add(TokenBatch.of([probes[-1:]], network.config), ONLY)
+            belief_of(memory, probes)
             ms = 1e3 * (time.perf_counter() - began)
             into.add("fusion", index, ms)
             into.add(f"fusion_{count}_probes", index, ms)

@@ -6,7 +6,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rclpy.action import ActionClient, CancelResponse, GoalResponse
@@ -17,19 +18,24 @@ from palpate_agents.observation import Modality, Outcome, Primitive, ProbeGoal
 from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent
 from palpate_agents.probing.choosing import DEFAULT_POLICY, STRATEGIES, make_strategy
 from palpate_agents.probing.sensor_watch import SensorState, sensor_states
-from palpate_agents.probing.strategy import DEFAULT_SEQUENCE
+from palpate_agents.probing.strategy import DEFAULT_SEQUENCE, RecordedStrategy, Strategy
 from palpate_interfaces.action import CharacterizeMaterial, Probe
 from palpate_interfaces.msg import MaterialSignature
 from palpate_interfaces.msg import ProbeExecution as ProbeExecutionMessage
 from palpate_nodes import convert, messages, topics
 from palpate_nodes.asking import Goal
+from palpate_nodes.bag_playback import recorded_probes
 from palpate_nodes.gate import Gate
 from palpate_nodes.lockstep import LockstepConsumer
+from palpate_nodes.long_lived import freeze_long_lived
 from palpate_nodes.node_base import ERROR, OK, WARN, PalpateNode, run
 from palpate_nodes.params import Param
 from palpate_nodes.routines import action_server, sleep, wait
 from palpate_nodes.windows import WINDOW_TOPICS, WindowCutter
 from palpate_sim.kinematics import UrdfModel
+
+if TYPE_CHECKING:
+    from palpate_agents.fusion import MultimodalFusionNetwork
 
 SERVER_TIMEOUT_S = 10.0
 
@@ -52,6 +58,7 @@ class ProbingNode(PalpateNode):
         Param("strategy", "fixed", "How probes are chosen.", choices=STRATEGIES),
         Param("sequence", list(DEFAULT_SEQUENCE), "Order of the fixed strategy."),
         Param("policy", DEFAULT_POLICY, "Name of a committed policy, or the path of its folder (strategy: policy)."),
+        Param("bag", "", "Recording whose probes are asked for again, whatever chose them; empty: the strategy's own."),
         Param("deadline", 20.0, "Cell time after which policy, greedy and random give a part up.", "s", 1.0, 3600.0),
         Param("model", "cell29", "Name of a committed model, or the path of a model folder."),
         Param("confidence", 0.97, "Stop probing when the belief reaches this; 1: never early.", "", 0.0, 1.0),
@@ -105,11 +112,16 @@ class ProbingNode(PalpateNode):
             abstain_novel=self.values["abstain_novel"],
             table_height_m=self.values["table_height"],
         )
-        strategy = make_strategy(
-            self.values["strategy"], self.values["sequence"], network, self.values["policy"], self.values["deadline"]
-        )
+        strategy = self._strategy(network)
         self._agent = MaterialCharacterizationAgent(network, strategy, settings)
+        freeze_long_lived()
         self.report("model", OK, network.name, hash=network.hash)
+
+    def _strategy(self, network: MultimodalFusionNetwork) -> Strategy:
+        values = self.values
+        if values["bag"]:
+            return RecordedStrategy(recorded_probes(Path(values["bag"])))
+        return make_strategy(values["strategy"], values["sequence"], network, values["policy"], values["deadline"])
 
     def stop(self) -> None:
         """Cancel the probe that runs; the arm retreats."""
@@ -173,7 +185,7 @@ class ProbingNode(PalpateNode):
         try:
             await self._wait_for(lambda: self.get_clock().now().nanoseconds > 0, "the cell's clock does not run")
             run_.start_ns = run_.last_end_ns = self.get_clock().now().nanoseconds
-            self.agent.reset(self._part_positions.get(run_.goal.part_id))
+            self.agent.reset(self._part_positions.get(run_.goal.part_id), run_.goal.part_id)
             self._publish_belief(run_, "prior")
             await self._probe_until_sure(run_)
             if handle.is_cancel_requested:

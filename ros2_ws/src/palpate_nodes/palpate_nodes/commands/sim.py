@@ -18,6 +18,8 @@ Examples:
 
   palpate sim --parts 1 --material PP --rate 1 --gui  watch one part in real time
 
+  palpate sim --parts 6 --strategy policy             probes chosen by the learnt policy
+
   palpate sim --parts 3 --inductive                   with eddy-current coils in the warm pads
 
   palpate sim --parts 2 --video cell.mp4              film two parts
@@ -30,6 +32,7 @@ def sim(
     rate: Annotated[float, typer.Option(min=0, max=100, help="Multiple of real time; 0: as fast as it goes.")] = 0.0,
     material: Annotated[str, typer.Option(help="One material for every part; empty: drawn from the mix.")] = "",
     model: Annotated[str, typer.Option(help="Fusion model: a committed one, or a folder.")] = "cell29",
+    strategy: Annotated[str, typer.Option(help="How probes are chosen: policy, greedy, fixed or random.")] = "fixed",
     record: Annotated[bool, typer.Option(help="Write a bag.")] = True,
     report: Annotated[bool, typer.Option(help="Write the HTML report (needs the bag).")] = True,
     inductive: Annotated[bool, typer.Option("--inductive", help="Eddy-current coils in the warm pads.")] = False,
@@ -39,8 +42,10 @@ def sim(
     name: Annotated[str, typer.Option(help="Name of the session; empty: made from the time.")] = "",
 ) -> None:
     """Characterise parts in simulation."""
+    from palpate_agents.errors import ConfigError
     from palpate_agents.materials import material as known_material
     from palpate_agents.model_io import check_model
+    from palpate_agents.probing.choosing import STRATEGIES
     from palpate_nodes.commands.running import run_session, session_name
 
     console = Console(highlight=False)
@@ -48,6 +53,8 @@ def sim(
         known_material(material)
     film = watched(video, gui)
     card = check_model(model)
+    if strategy not in STRATEGIES:
+        raise ConfigError(f"strategy is {strategy!r}; known are {', '.join(STRATEGIES)}")
     folder = session_dir / session_name("sim", name)
     arguments = {
         "parts": str(parts),
@@ -55,6 +62,7 @@ def sim(
         "rate": str(rate),
         "material": material,
         "material_model": model,
+        "strategy": strategy,
         "model_hashes": f"{card['name']}={card['sha256']}",
         "record": "true" if record else "false",
         "inductive": "true" if inductive else "false",
