@@ -12,7 +12,7 @@ from palpate_sim.probing_runs import Ground, characterise
 from palpate_sim.training.observation_model import ObservationTraining, train_observation_model
 from palpate_sim.training.rivals import Pool, RivalTuning, best_sequence, training_outlines, tune_rivals
 
-SHORT = ObservationTraining(seed=2, probes=16_384, cells=64, length=32, hidden=(64,))
+SHORT = ObservationTraining(seed=2, probes=12_288, cells=64, length=32, hidden=(64,))
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +21,16 @@ def ground():
 
 
 def test_a_search_is_never_worse_than_its_start(ground):
-    pool = Pool(ground, list(range(100, 180)), 40)
+    pool = Pool(ground, list(range(100, 148)), 24)
     start = ("press", "slide", "warm_long")
     before = pool.rewards(FixedItems(start)).mean()
-    best, value = best_sequence(pool, 4000, 2, start)
+    best, value = best_sequence(pool, 2000, 2, start)
     assert value > before
     assert value == pytest.approx(pool.rewards(FixedItems(best)).mean())
 
 
 def test_what_is_tuned_is_whole_and_the_same_twice(ground):
-    few = RivalTuning(seed=3, parts=40, few=20, budget=1500)
+    few = RivalTuning(seed=3, parts=24, few=12, budget=400)
     one, again = tune_rivals(ground, few), tune_rivals(ground, few)
     assert one == again
     assert set(one["fixed"]) == {"mix", "hard"}
