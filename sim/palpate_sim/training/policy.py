@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,12 @@ def train_policy(
 
     Returns:
         the policy in evaluation mode, and one row per round: steps, reward per part, accuracy, seconds until sure.
+
+    Raises:
+        ConfigError: event files are wanted and TensorBoard is not installed, or the folder is of another run.
     """
+    if tensorboard is not None and find_spec("tensorboard") is None:
+        raise ConfigError("event files need TensorBoard, which is not installed: pip install -r requirements/bench.txt")
     library = library or PartLibrary.load_or_build()
     torch.set_num_threads(1)
     model: MaskablePPO | None = None
