@@ -114,6 +114,7 @@ def load_surface_reader(name: str | Path = DEFAULT_READER) -> SurfaceReader:
     Raises:
         ModelError: missing, altered, or of another format, feature version or layout.
     """
+
     def read(given: dict[str, Any]) -> tuple[str, Callable[[], SurfaceReader]]:
         return surface_layout(), lambda: SurfaceReader(**given)
 

@@ -112,9 +112,7 @@ class MaterialCharacterizationAgent:
         sure = done >= self.settings.min_probes and self.belief.confidence >= self.settings.confidence
         self._asked = None
         if not sure and done < self.settings.max_probes:
-            state = ProbingState(
-                self.context, self.belief, self.history, tuple(self.goals), elapsed_s, self.part_id
-            )
+            state = ProbingState(self.context, self.belief, self.history, tuple(self.goals), elapsed_s, self.part_id)
             self._asked = self.strategy.next(state)
         return self._asked
 
