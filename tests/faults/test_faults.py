@@ -39,7 +39,7 @@ def run(*words, cwd, timeout=60, domain=91):
         ("cell_node", "cell", "{backend: recorded, data: /nowhere}", "/nowhere"),
         ("cell_node", "cell", "{backend: recorded, bag: /nowhere}", "/nowhere"),
         ("cell_node", "cell", "{backend: realsense}", "sim, recorded"),
-        ("probing_node", "probing", "{strategy: greedy}", "fixed"),
+        ("probing_node", "probing", "{strategy: clever}", "fixed"),
         ("probing_node", "probing", "{abstain_novel: 2}", "abstain_novel"),
         ("session_node", "session", "{parts: -1}", "below the smallest"),
     ],
