@@ -25,6 +25,9 @@ def probing(
     seed: SeedOption = 0,
     policy: Annotated[str, typer.Option(help="Name of a committed policy, or the path of its folder.")] = "policy",
     model: Annotated[str, typer.Option(help="Fusion model whose beliefs it reads.")] = "cell29",
+    rivals: Annotated[
+        Path | None, typer.Option(help="Folder with the reference that knows the surface.", show_default=False)
+    ] = None,
     quick: Annotated[bool, typer.Option(help="One seed, 250 parts, under two minutes.")] = False,
     figures: Annotated[Path | None, typer.Option(help="Folder for the figures.", show_default=False)] = None,
     json_file: JsonOption = None,
@@ -39,14 +42,18 @@ def probing(
     from palpate_nodes.report.policy_figures import probing_figure
     from palpate_sim.benchmarks.probing import bench_probing
     from palpate_sim.probing_runs import Ground
-    from palpate_sim.probing_strategies import rival_makers, with_policy
+    from palpate_sim.probing_strategies import REFERENCE, rival_makers, with_policy
 
     console = Console(highlight=False)
     torch.set_num_threads(1)
     reader = load_surface_reader()
     ground = Ground.of(part_library(console), reader, model)
     learnt = load_policy(policy, ground.network.hash, reader.hash)
-    strategies = with_policy(rival_makers(ground), learnt)
+    # Made by `palpate train rivals`, of use for this comparison only, and not committed.
+    reference = rivals / REFERENCE if rivals is not None and (rivals / REFERENCE).is_dir() else None
+    if reference is None:
+        console.print("without the reference that knows the surface: give --rivals FOLDER of `palpate train rivals`")
+    strategies = with_policy(rival_makers(ground, reference=reference), learnt)
     with console.status("probing"):
         result = bench_probing(
             ground, strategies, used_seeds(seed, seeds, quick), 250 if quick else parts, console.print
