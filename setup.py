@@ -14,7 +14,7 @@ setup(
     packages=agents + sim,
     package_dir={"palpate_agents": "agents/palpate_agents", "palpate_sim": "sim/palpate_sim"},
     package_data={
-        "palpate_agents": ["materials/*.csv", "models/*/*"],
+        "palpate_agents": ["materials/*.csv", "models/*/*", "probing/*.json"],
         "palpate_sim": ["*.csv", "assets/*", "assets/*/*"],
     },
     data_files=[
