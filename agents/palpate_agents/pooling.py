@@ -95,7 +95,7 @@ class ModalityPool(nn.Module):
         score = score.masked_fill((reliability <= 0)[..., None], float("-inf"))
         null = self.null_score.expand(len(score), 1, -1)
         weight = torch.softmax(torch.cat([score, null], dim=1), dim=1)  # (B, P + 1, Q)
-        nothing = self.value(self.null)
+        nothing = self.null
         if self.split:
             heads = values.unflatten(-1, (self.queries, self.token_dim // self.queries))
             pooled = (weight[:, :-1, :, None] * heads).sum(dim=1)

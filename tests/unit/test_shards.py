@@ -16,7 +16,7 @@ from palpate_sim.training import shards
 from palpate_sim.training.batched import Draw, generate_batched
 from palpate_sim.training.perception import LATER_LOTS
 from palpate_sim.training.perception_data import PER_PART, PerceptionData
-from palpate_sim.training.shards import KIND_STRIDE, generate_training_data, shards_of, with_crops
+from palpate_sim.training.shards import KIND_STRIDE, RESERVED, generate_training_data, shards_of, with_crops
 
 PARTS = 60
 
@@ -75,7 +75,8 @@ def test_known_aged_and_virtual_parts_are_in_a_set(whole):
     assert np.all(whole.condition[kind == 1] == "aged")
     assert np.sum(kind == 1) == round(shards.AGED_SHARE * PARTS)
     assert 0 < np.sum(kind == 2) <= round(shards.NOVEL_SHARE * PARTS)
-    np.testing.assert_array_equal(whole.novel, kind == 2)
+    assert 0 < np.sum(kind == RESERVED) <= round(shards.RESERVED_SHARE * shards.NOVEL_SHARE * PARTS)
+    np.testing.assert_array_equal(whole.novel, kind >= 2)
     assert len(set(whole.part_id)) == len(whole)
 
 
@@ -123,11 +124,11 @@ def test_shards_of_another_version_or_draw_are_not_taken(library, tmp_path, monk
     monkeypatch.setattr(shards, "BATCHED_VERSION", -1)
     counted = Counted(monkeypatch)
     generate_training_data(25, 3, library, folder=tmp_path)
-    assert len(counted.calls) == 3
+    assert len(counted.calls) == 4
     generate_training_data(25, 3, library, Draw(lots=(0, 8)), tmp_path)
-    assert len(counted.calls) == 6
+    assert len(counted.calls) == 8
     generate_training_data(25, 4, library, folder=tmp_path)
-    assert len(counted.calls) == 9
+    assert len(counted.calls) == 12
 
 
 def test_two_processes_make_what_one_makes(tmp_path, library, whole):
@@ -165,8 +166,8 @@ def test_another_number_of_virtual_parts_changes_no_other(library, whole):
     fewer = generate_training_data(PARTS, 3, library, novel=20)
     kind = numbers(fewer) // KIND_STRIDE
     assert same(fewer.rows(kind < 2), whole.rows(numbers(whole) // KIND_STRIDE < 2))
-    assert numbers(fewer).max() < 2 * KIND_STRIDE + 20
-    assert set(fewer.part_id[kind == 2]) <= set(whole.part_id)
+    assert numbers(fewer)[kind == 2].max() < 2 * KIND_STRIDE + 20
+    assert set(fewer.part_id[kind >= 2]) <= set(whole.part_id)
     assert not generate_training_data(PARTS, 3, library, novel=0).novel.any()
 
 

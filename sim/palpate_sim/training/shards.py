@@ -134,9 +134,9 @@ def _make(shard: Shard, path: Path | None, library: PartLibrary | None) -> Perce
 
 
 def kinds_of(data: PerceptionData) -> NDArray[np.int64]:
-    """(N,) kind of each part of a set: 0 known, 1 aged, 2 virtual, RESERVED."""
-    number = np.array([int(name.rsplit("_", 1)[1]) for name in data.part_id])
-    return number // KIND_STRIDE
+    """(N,) kind of each part of a set: 0 known, 1 aged, 2 virtual, RESERVED; 0 for parts without a number."""
+    ends = [str(name).rpartition("_")[2] for name in data.part_id]
+    return np.array([int(end) if end.isdecimal() else 0 for end in ends]) // KIND_STRIDE
 
 
 def with_crops(data: PerceptionData, crops: NDArray[np.uint8], found: NDArray[np.bool_]) -> PerceptionData:
