@@ -75,7 +75,7 @@ def trained(data):
 def test_it_learns_what_the_sensors_can_tell_and_no_more(trained):
     figures = trained.figures
     assert figures["mix"]["value"] > 0.8
-    assert figures["clean"]["value"] > 0.95
+    assert figures["clean"]["value"] > 0.92
     # PP and ABS cannot be told apart by touch, glass and copper can.
     assert 0.5 < figures["only"]["tactile"]["value"] < 0.85
     assert figures["only"]["thermal"]["value"] < 0.45
