@@ -22,6 +22,7 @@ text{fill:var(--ink);font-size:12px}
 path{fill:none}.grid{stroke:var(--grid)}.axis{stroke:var(--soft)}.whisker{stroke:var(--ink);stroke-width:1.2}
 .line{stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}.thin{stroke-width:1.3}.dash{stroke-dasharray:5 4}
 path.ink{stroke:var(--ink)}path.soft{stroke:var(--soft)}path.c0{stroke:var(--c0)}path.c1{stroke:var(--c1)}
+path.c2{stroke:var(--c2)}path.c3{stroke:var(--c3)}path.c4{stroke:var(--c4)}path.rest{stroke:var(--rest)}
 path.band{stroke:none;opacity:.18}
 .wash{fill:var(--wash)}.c0{fill:var(--c0)}.c1{fill:var(--c1)}.c2{fill:var(--c2)}.c3{fill:var(--c3)}.c4{fill:var(--c4)}
 .rest{fill:var(--rest)}.ring{fill:var(--card);stroke:var(--c0);stroke-width:2.2}
