@@ -95,13 +95,12 @@ class ModalityPool(nn.Module):
         score = score.masked_fill((reliability <= 0)[..., None], float("-inf"))
         null = self.null_score.expand(len(score), 1, -1)
         weight = torch.softmax(torch.cat([score, null], dim=1), dim=1)  # (B, P + 1, Q)
-        nothing = self.null
         if self.split:
             heads = values.unflatten(-1, (self.queries, self.token_dim // self.queries))
             pooled = (weight[:, :-1, :, None] * heads).sum(dim=1)
-            pooled = (pooled + weight[:, -1, :, None] * nothing.view(self.queries, -1)).flatten(1)
+            pooled = (pooled + weight[:, -1, :, None] * self.null.view(self.queries, -1)).flatten(1)
         else:
-            pooled = (weight[:, :-1].transpose(1, 2) @ values + weight[:, -1, :, None] * nothing).flatten(1)
+            pooled = (weight[:, :-1].transpose(1, 2) @ values + weight[:, -1, :, None] * self.null).flatten(1)
         presence = torch.stack([reliability.amax(dim=1), torch.log1p(reliability.sum(dim=1))], dim=1)
         return pooled, presence
 

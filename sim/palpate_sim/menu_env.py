@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from palpate_agents.errors import CellError, ConfigError
+from palpate_agents.errors import ConfigError
 from palpate_agents.probing.menu import MENU
 from palpate_agents.probing.policy_input import input_size
 from palpate_sim.batch.cell import BatchConfig
+from palpate_sim.cells_vec_env import CellsVecEnv
 from palpate_sim.env_workers import Batch, Cells, Ended, Workers, shares
 from palpate_sim.episodes import Observation
 from palpate_sim.library import PartLibrary
@@ -95,7 +94,7 @@ class MenuCells:
         """Nothing is left open."""
 
 
-class MenuVecEnv(VecEnv):
+class MenuVecEnv(CellsVecEnv):
     """N cells for PPO with action masks; infos of ended parts say whether the belief was right, and the seconds."""
 
     def __init__(
@@ -112,77 +111,38 @@ class MenuVecEnv(VecEnv):
             workers: processes; 1: this one.
         """
         task, library = task or MenuTask(), library or PartLibrary.load_or_build()
-        self.render_mode = None
-        self._cells: Cells
+        cells: Cells
         if workers == 1:
-            self._cells = MenuCells(num_envs, seed, task, library)
+            cells = MenuCells(num_envs, seed, task, library)
         else:
             first = task.config.first_cell
             own = [replace(task.config, first_cell=first + a) for a, _ in shares(workers, num_envs)]
             given: list[tuple[Any, ...]] = [(seed, replace(task, config=part), library) for part in own]
             one = MenuCells(1, seed, task, library)
-            self._cells = Workers(
-                workers, num_envs, MenuCells, given, one.action_space, one.observation_space, check_items
-            )
-        size = self._cells.observation_space[INPUT]
-        super().__init__(num_envs, size, spaces.Discrete(len(MENU)))
+            cells = Workers(workers, num_envs, MenuCells, given, one.action_space, one.observation_space, check_items)
+        super().__init__(num_envs, cells, cells.observation_space[INPUT], spaces.Discrete(len(MENU)))
         self._allowed = np.ones((num_envs, len(MENU)), bool)
-        self._batch: Batch | None = None
-        self._seed: int | None = None
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Begin anew with this seed at the next reset."""
-        self._seed = seed
-        return [seed] * self.num_envs
 
     def _observed(self, observation: Observation) -> NDArray[np.float32]:
         self._allowed = observation[ALLOWED] > 0.5
         return np.asarray(observation[INPUT])
 
-    def reset(self) -> NDArray[np.float32]:
-        """New parts in all cells."""
-        seed, self._seed = self._seed, None
-        return self._observed(self._cells.reset(seed))
-
-    def step_async(self, actions: NDArray[np.int64]) -> None:
-        """Begin a probe in every cell.
-
-        Raises:
-            ConfigError: the actions are no items of the menu.
-        """
+    def _checked(self, actions: NDArray[Any]) -> NDArray[np.floating]:
         chosen = np.asarray(actions, np.float32).reshape(-1, 1)
         check_items(chosen, self.num_envs)
-        if isinstance(self._cells, Workers):
-            self._cells.begin(chosen)
-        else:
-            self._batch = self._cells.step(chosen)
+        return chosen
 
     def step_wait(self) -> VecEnvStepReturn:
         """What it gave."""
-        batch = self._cells.finish() if isinstance(self._cells, Workers) else self._batch
-        if batch is None:
-            raise CellError("no step was begun; call step_async first")
-        self._batch = None
+        batch = self._finished()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for row, truth in zip(batch.ended.rows.tolist(), batch.ended.truth, strict=True):
             infos[row] = {**truth, "TimeLimit.truncated": False}
         return self._observed(batch.observation), batch.reward.astype(np.float32), batch.terminated, infos
 
-    def close(self) -> None:
-        """End the workers; safe to call twice."""
-        self._cells.close()
-
     def action_masks(self) -> NDArray[np.bool_]:
         """(N, K) items that make sense now."""
         return self._allowed
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The same attribute of this environment for each cell."""
-        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of this environment."""
-        setattr(self, attr_name, value)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
@@ -193,12 +153,8 @@ class MenuVecEnv(VecEnv):
             CellError: another method.
         """
         if method_name != "action_masks":
-            raise CellError(f"the cells have no method {method_name!r} of their own; they have action_masks")
-        return list(self._allowed[list(self._get_indices(indices))])
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: VecEnvIndices = None) -> list[bool]:
-        """No wrapper around any cell."""
-        return [False] * len(list(self._get_indices(indices)))
+            return super().env_method(method_name, *method_args, indices=indices, **method_kwargs)
+        return list(self._allowed[self._numbers(indices)])
 
 
 def check_items(actions: NDArray[np.floating], count: int) -> None:

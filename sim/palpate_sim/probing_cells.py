@@ -8,17 +8,18 @@ over at the deadline tells nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.fusion import MultimodalFusionNetwork
 from palpate_agents.observation import MAX_PROBES, Outcome, Primitive
+from palpate_agents.probing.choosing import DEADLINE_S
 from palpate_agents.probing.decoder import GoalArrays, SeenPart, decode
 from palpate_agents.probing.items import Options
 from palpate_agents.probing.menu import Spots, actions, find_spots
-from palpate_agents.probing.part_state import PartStates, ProbeLog
+from palpate_agents.probing.part_state import PartStates, ProbeLog, Reader
 from palpate_agents.probing.policy_input import FLOOR_NATS
 from palpate_sim.batch.cell import BatchConfig, BatchedCell, ProbeResult
 from palpate_sim.batch.checks import real_number, whole_number
@@ -29,14 +30,6 @@ from palpate_sim.library import PartLibrary
 Floats = NDArray[np.float64]
 _SEEING = (int(Primitive.LOOK), int(Primitive.DWELL))
 """After these the surface is seen anew."""
-
-
-class Reader(Protocol):
-    """Tells what lies on the cells of a seen surface."""
-
-    def covers(self, maps: NDArray[np.floating], extent_m: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(n, 8, 8, C) maps and (n, 3) extents -> (n, 8, 8, 4) shares under `surface_reader.LAYERS`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class ProbingRules:
     """
 
     sure: float = 0.9
-    deadline_s: float = 20.0
+    deadline_s: float = DEADLINE_S
     max_probes: int = MAX_PROBES
     seconds_price: float = 0.15
     damage_price: float = 0.15

@@ -12,11 +12,12 @@ from palpate_agents.fusion import MultimodalFusionNetwork
 from palpate_agents.model_io import load_model
 from palpate_agents.observation import MAX_PROBES
 from palpate_agents.probing.items import ItemStrategy, Options
+from palpate_agents.probing.part_state import Reader
 from palpate_agents.probing.rivals import visible_groups
 from palpate_sim.batch.cell import BatchConfig
 from palpate_sim.episodes import OVERVIEWS
 from palpate_sim.library import PartLibrary
-from palpate_sim.probing_cells import ProbingCells, ProbingRules, Reader
+from palpate_sim.probing_cells import ProbingCells, ProbingRules
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

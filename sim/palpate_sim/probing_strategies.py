@@ -12,9 +12,7 @@ from palpate_agents.probing.tuned_rivals import RIVALS_FILE, load_rivals
 from palpate_sim.benchmarks.probing import Maker
 from palpate_sim.probing_runs import Ground
 from palpate_sim.training.observation_model import MapGreedy
-
-REFERENCE = "observation_map"
-"""Model that also reads what really lies on the spots."""
+from palpate_sim.training.rivals_to import REFERENCE
 
 
 def rival_makers(

@@ -68,14 +68,15 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def trained(data):
-    return train_perception(data, QUICK, labels=LABELS)
+def trained():
+    # Enough test parts that one more or less does not decide.
+    return train_perception(toy(1200), QUICK, labels=LABELS)
 
 
 def test_it_learns_what_the_sensors_can_tell_and_no_more(trained):
     figures = trained.figures
     assert figures["mix"]["value"] > 0.8
-    assert figures["clean"]["value"] > 0.92
+    assert figures["clean"]["value"] > 0.95
     # PP and ABS cannot be told apart by touch, glass and copper can.
     assert 0.5 < figures["only"]["tactile"]["value"] < 0.85
     assert figures["only"]["thermal"]["value"] < 0.45

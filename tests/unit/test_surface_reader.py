@@ -6,7 +6,8 @@ import torch
 
 from palpate_agents.errors import ConfigError, ModelError
 from palpate_agents.model_io import load_surface_reader, save_surface_reader
-from palpate_agents.probing.surface_reader import LAYERS, SurfaceReader, bare_share
+from palpate_agents.probing.menu import bare_share
+from palpate_agents.probing.surface_reader import LAYERS, SurfaceReader
 from palpate_sim.training.surface_reader import ReaderData, ReaderTraining, base_rate, reader_data, train_reader
 
 SHORT = ReaderTraining(seed=2, parts=600, epochs=16)

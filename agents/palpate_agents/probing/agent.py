@@ -84,6 +84,7 @@ class MaterialCharacterizationAgent:
         self.strategy = strategy
         self.settings = settings or AgentSettings()
         self._watch = SensorWatch()
+        self._memory = FusionMemory(self.network, 1)
         self.reset(nominal_position_m)
 
     def reset(self, nominal_position_m: tuple[float, float, float] | None = None, part_id: str = "") -> Belief:
@@ -97,7 +98,7 @@ class MaterialCharacterizationAgent:
         self.observations: list[ProbeFeatures] = []
         self.goals: list[ProbeGoal | None] = []
         self._asked: ProbeGoal | None = None
-        self._memory = FusionMemory(self.network, 1)
+        self._memory.forget(ONLY)
         self.belief = belief_of(self._memory, [])
         return self.belief
 

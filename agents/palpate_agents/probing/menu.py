@@ -104,7 +104,7 @@ def find_spots(states: PartStates) -> Spots:
     """The best place of each kind of SPOTS on every part."""
     n, part = len(states), states.part
     half = {w: np.full(n, w) for w in (_PAD, _BALL, _SCRAPER, _FIBRE)}
-    bare = (1.0 - states.covers).prod(axis=-1)
+    bare = bare_share(states.covers)
     coat, label, film, dirt = (states.covers[..., k] for k in range(4))
     middle = np.abs(_MIDDLES[:, None]) + np.abs(_MIDDLES[None, :])
     ground = {w: spot_quality(part, half[w]) - EDGE_COST * middle for w in half}
@@ -124,6 +124,11 @@ def find_spots(states: PartStates) -> Spots:
     known, treated, _ = states.log.newest(TREATMENTS)
     place[:, SPOTS.index("treated")], score[:, SPOTS.index("treated")] = treated, known
     return Spots(place, score)
+
+
+def bare_share(covers: Floats) -> Floats:
+    """(n, 8, 8) expected share of each cell on which nothing lies, if layers (n, 8, 8, 4) lie independently."""
+    return np.asarray(np.prod(1.0 - covers, axis=-1))
 
 
 def _nearness(states: PartStates) -> tuple[Floats, Floats]:

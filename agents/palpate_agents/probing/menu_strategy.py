@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from palpate_agents.observation import Outcome, Primitive, ProbeExecution, Probe
 from palpate_agents.probing.decoder import SeenPart, decode, goal_of
 from palpate_agents.probing.items import ItemStrategy, Options
 from palpate_agents.probing.menu import MENU, NAMES, actions
-from palpate_agents.probing.part_state import TREATMENTS, PartStates, ProbeLog
+from palpate_agents.probing.part_state import TREATMENTS, PartStates, ProbeLog, Reader
 from palpate_agents.probing.policy_input import FLOOR_NATS
 from palpate_agents.probing.spot_quality import level_ground
 from palpate_agents.probing.strategy import MOVED, OVERVIEW, ProbingState
@@ -24,14 +23,6 @@ SAME_PLACE_M = 0.004
 MOST_LOOKS = 2
 """For a part before it is given up as not there."""
 WORKED = (Outcome.SUCCEEDED, Outcome.FORCE_LIMIT)
-
-
-class Reader(Protocol):
-    """Tells what lies on the cells of a seen surface, see `surface_reader.SurfaceReader.covers`."""
-
-    def covers(self, maps: NDArray[np.floating], extent_m: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(n, 8, 8, C) maps and (n, 3) extents, m -> (n, 8, 8, 4) shares."""
-        ...
 
 
 class MenuStrategy:
@@ -46,7 +37,7 @@ class MenuStrategy:
         deadline_s: of the cell's time since the part was presented; then it is given up.
     """
 
-    def __init__(self, items: ItemStrategy, reader: Reader, deadline_s: float = 20.0) -> None:
+    def __init__(self, items: ItemStrategy, reader: Reader, deadline_s: float) -> None:
         self.items, self.reader, self.deadline_s = items, reader, deadline_s
 
     def next(self, state: ProbingState) -> ProbeGoal | None:

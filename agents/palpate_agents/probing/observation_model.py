@@ -7,7 +7,6 @@ a wipe or a scratch comes one probe later, and whoever looks one probe ahead nev
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from palpate_agents.errors import ConfigError, ModelError
 from palpate_agents.probing.items import Options
 from palpate_agents.probing.menu import NAMES
+from palpate_agents.probing.perceptron import hidden_layers, normalised
 from palpate_agents.probing.policy_input import INPUT_VERSION
 
 MACROS: tuple[tuple[str, str], ...] = (
@@ -29,7 +29,6 @@ MACROS: tuple[tuple[str, str], ...] = (
 CANDIDATES = len(NAMES) + len(MACROS)
 FIRST_ITEM = np.array([*range(len(NAMES)), *(NAMES.index(first) for first, _ in MACROS)])
 """(K + M,) what is done first for each candidate."""
-INPUT_CLIP = 5.0
 LEAST_SECONDS = 0.3
 """No probe is shorter, whatever the network says."""
 
@@ -95,16 +94,12 @@ class ObservationModel(nn.Module):
         self.card: dict[str, Any] = {}
         self.register_buffer("mean", torch.zeros(config.inputs))
         self.register_buffer("std", torch.ones(config.inputs))
-        layers: list[nn.Module] = []
-        for width_in, width in pairwise((config.inputs, *config.hidden)):
-            layers += [nn.Linear(width_in, width), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
+        self.body = hidden_layers(config.inputs, config.hidden, nn.ReLU)
         self.head = nn.Linear(config.hidden[-1], 2 * CANDIDATES)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D) inputs -> (n, K + M) gain, nats, and (n, K + M) seconds, of items and then macros."""
-        scaled = ((inputs - self.mean) / self.std).clamp(-INPUT_CLIP, INPUT_CLIP)
-        out = self.head(self.body(scaled))
+        out = self.head(self.body(normalised(inputs, self.mean, self.std)))
         return out[:, :CANDIDATES], LEAST_SECONDS + nn.functional.softplus(out[:, CANDIDATES:])
 
     def rate(self, inputs: NDArray[np.float32], allowed: NDArray[np.bool_], *, macros: bool) -> NDArray[np.float32]:

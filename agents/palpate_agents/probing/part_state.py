@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ from palpate_agents.probing.decoder import SeenPart
 
 Floats = NDArray[np.floating]
 TREATMENTS = (int(Primitive.WIPE), int(Primitive.SCRATCH))
+
+
+class Reader(Protocol):
+    """Tells what lies on the cells of a seen surface; `surface_reader.SurfaceReader` is one."""
+
+    def covers(self, maps: Floats, extent_m: Floats) -> NDArray[np.float32]:
+        """(n, 8, 8, C) maps and (n, 3) extents, m -> (n, 8, 8, 4) shares under `surface_reader.LAYERS`."""
+        ...
 
 
 class ProbeLog:

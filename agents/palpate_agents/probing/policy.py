@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,8 @@ from torch import Tensor, nn
 from palpate_agents.errors import ConfigError, ModelError
 from palpate_agents.probing.items import Options
 from palpate_agents.probing.menu import NAMES
+from palpate_agents.probing.perceptron import hidden_layers, normalised
 from palpate_agents.probing.policy_input import INPUT_VERSION
-
-INPUT_CLIP = 5.0
-"""Normalised inputs beyond this many spreads say no more than "far out"."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,8 @@ class ProbingPolicy(nn.Module):
         self.card: dict[str, Any] = {}
         self.register_buffer("mean", torch.zeros(config.inputs))
         self.register_buffer("std", torch.ones(config.inputs))
-        widths = (config.inputs, *config.hidden)
-        layers: list[nn.Module] = []
-        for width_in, width in pairwise(widths):
-            layers += [nn.Linear(width_in, width), nn.Tanh()]
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(widths[-1], len(NAMES))
+        self.body = hidden_layers(config.inputs, config.hidden, nn.Tanh)
+        self.head = nn.Linear(config.hidden[-1], len(NAMES))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(n, D) inputs -> (n, K) logits."""
@@ -107,8 +100,3 @@ class ProbingPolicy(nn.Module):
         if not np.isfinite(logits).all():
             raise ModelError("the policy gave a value that is not finite; its inputs or its weights are damaged")
         return np.asarray(np.where(options.allowed, logits, -np.inf).argmax(axis=1), np.int64)
-
-
-def normalised(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Inputs in units of their spread, cut off far out."""
-    return ((inputs - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP)

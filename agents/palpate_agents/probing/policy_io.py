@@ -10,11 +10,9 @@ from typing import Any
 
 from palpate_agents.errors import ModelError
 from palpate_agents.model_io import restore_network, store_network
+from palpate_agents.probing.choosing import DEFAULT_POLICY
 from palpate_agents.probing.menu import SPOTS
 from palpate_agents.probing.policy import PolicyConfig, ProbingPolicy
-
-DEFAULT_POLICY = "policy"
-"""Committed policy of the simulated cell."""
 
 
 def _layout(config: PolicyConfig) -> str:

@@ -128,12 +128,6 @@ class SurfaceReader(nn.Module):
         return shares
 
 
-def bare_share(covers: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(n, 8, 8) expected share of each cell on which nothing lies, if layers (n, 8, 8, 4) lie independently."""
-    bare: NDArray[np.floating] = np.prod(1.0 - covers, axis=-1)
-    return bare
-
-
 class _Block(nn.Module):
     """Two 3 x 3 convolutions and what the whole map is like, beside a shortcut: (n, W, H, H) -> the same."""
 

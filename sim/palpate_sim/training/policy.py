@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from palpate_agents.errors import ConfigError
 from palpate_agents.model_io import load_model, load_surface_reader
-from palpate_agents.probing.policy import PolicyConfig, ProbingPolicy, normalised
+from palpate_agents.probing.perceptron import normalised
+from palpate_agents.probing.policy import PolicyConfig, ProbingPolicy
 from palpate_agents.probing.policy_io import save_policy
 from palpate_sim.batch.cell import BatchConfig
 from palpate_sim.library import PartLibrary

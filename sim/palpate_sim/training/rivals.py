@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from palpate_agents.probing.items import ItemStrategy
 from palpate_agents.probing.menu import MENU, NAMES
-from palpate_agents.probing.rivals import GROUPS, ConditionItems, FixedItems, HandRule, RuleSettings, visible_groups
+from palpate_agents.probing.rivals import GROUPS, FixedItems, HandRule, RuleSettings, visible_groups
 from palpate_sim.probing_runs import Ground, characterise
 from palpate_sim.training.learner import PerceptionTraining
 from palpate_sim.training.perception import LATER_LOTS, outline_split
@@ -301,8 +301,3 @@ def tune_rivals(ground: Ground, settings: RivalTuning | None = None, progress: S
         "training": {**asdict(used), "probes": spent, "outlines": list(outlines), "lots": [0, LATER_LOTS],
                      "model_sha256": str(ground.network.card.get("sha256", "")), "rules": asdict(ground.rules)},
     }  # fmt: skip
-
-
-def condition_strategy(found: dict[str, Any], conditions: tuple[str, ...]) -> ConditionItems:
-    """The strategy per visible condition of `tune_rivals`."""
-    return ConditionItems({name: tuple(items) for name, items in found["condition"].items()}, conditions)

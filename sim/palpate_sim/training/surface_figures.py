@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate_agents.encoders.surface_map import CHANNELS
+from palpate_agents.probing.menu import bare_share
 from palpate_agents.probing.spot_quality import SEEN
-from palpate_agents.probing.surface_reader import LAYERS, SurfaceReader, bare_share
+from palpate_agents.probing.surface_reader import LAYERS, SurfaceReader
 from palpate_sim.training.perception_figures import auroc, bootstrap
 from palpate_sim.training.surface_samples import ROUNDS, SurfaceSamples
 

@@ -16,7 +16,7 @@ from rclpy.task import Future
 from palpate_agents.errors import DeviceError, PalpateError
 from palpate_agents.observation import Modality, Outcome, Primitive, ProbeGoal
 from palpate_agents.probing import AgentSettings, MaterialCharacterizationAgent
-from palpate_agents.probing.choosing import DEFAULT_POLICY, STRATEGIES, make_strategy
+from palpate_agents.probing.choosing import DEADLINE_S, DEFAULT_POLICY, STRATEGIES, make_strategy
 from palpate_agents.probing.sensor_watch import SensorState, sensor_states
 from palpate_agents.probing.strategy import DEFAULT_SEQUENCE, RecordedStrategy, Strategy
 from palpate_interfaces.action import CharacterizeMaterial, Probe
@@ -59,7 +59,7 @@ class ProbingNode(PalpateNode):
         Param("sequence", list(DEFAULT_SEQUENCE), "Order of the fixed strategy."),
         Param("policy", DEFAULT_POLICY, "Name of a committed policy, or the path of its folder (strategy: policy)."),
         Param("bag", "", "Recording whose probes are asked for again, whatever chose them; empty: the strategy's own."),
-        Param("deadline", 20.0, "Cell time after which policy, greedy and random give a part up.", "s", 1.0, 3600.0),
+        Param("deadline", DEADLINE_S, "Cell time after which all but fixed give a part up.", "s", 1.0, 3600.0),
         Param("model", "cell29", "Name of a committed model, or the path of a model folder."),
         Param("confidence", 0.97, "Stop probing when the belief reaches this; 1: never early.", "", 0.0, 1.0),
         Param("abstain_below", 0.5, "Abstain when the belief stays below this.", "", 0.0, 1.0),
